@@ -1,0 +1,2 @@
+// Package sane is a GitOps controller for Kubernetes.
+package sane

@@ -1,0 +1,81 @@
+// Package render turns trees into Kubernetes objects.
+package render
+
+import (
+	"context"
+	"io/fs"
+
+	"github.com/sane-gitops/sane/digest"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/trace"
+)
+
+// A Recipe says how a tree becomes objects. It is a value: recipes with the
+// same JSON form are the same recipe.
+type Recipe struct {
+	Dir     string  `json:"dir"` // where in the tree to start: "." or "apps/web", as [fs.ValidPath] has it
+	Overlay Overlay `json:"overlay,omitzero"`
+}
+
+// An Overlay is what a unit adds to what is in the tree, in the terms of
+// kustomize.
+type Overlay struct {
+	Namespace               string            `json:"namespace,omitempty"`
+	NamePrefix              string            `json:"namePrefix,omitempty"`
+	NameSuffix              string            `json:"nameSuffix,omitempty"`
+	Labels                  map[string]string `json:"labels,omitempty"`      // on the objects' metadata, over all else
+	Annotations             map[string]string `json:"annotations,omitempty"` // likewise
+	Images                  []Image           `json:"images,omitempty"`
+	Patches                 []Patch           `json:"patches,omitempty"`
+	Components              []string          `json:"components,omitempty"` // paths relative to Dir
+	IgnoreMissingComponents bool              `json:"ignoreMissingComponents,omitempty"`
+}
+
+// An Image replaces container images of a name.
+type Image struct {
+	Name    string `json:"name"`
+	NewName string `json:"newName,omitempty"`
+	NewTag  string `json:"newTag,omitempty"`
+	Digest  string `json:"digest,omitempty"`
+}
+
+// A Patch is a strategic merge patch or a JSON patch, as YAML, for the objects
+// that Target selects; a nil Target leaves the choice to the patch.
+type Patch struct {
+	Patch  string  `json:"patch"`
+	Target *Target `json:"target,omitempty"`
+}
+
+// A Target selects objects as kustomize does. Empty fields select all.
+type Target struct {
+	Group              string `json:"group,omitempty"`
+	Version            string `json:"version,omitempty"`
+	Kind               string `json:"kind,omitempty"`
+	Namespace          string `json:"namespace,omitempty"`
+	Name               string `json:"name,omitempty"`
+	LabelSelector      string `json:"labelSelector,omitempty"`
+	AnnotationSelector string `json:"annotationSelector,omitempty"`
+}
+
+// An Input is everything a Renderer may look at. A Renderer that looks
+// elsewhere is wrong: its result will be kept and go stale.
+type Input struct {
+	Tree   fs.FS // holds files and directories only; implements fs.StatFS, fs.ReadFileFS and fs.ReadDirFS
+	Recipe Recipe
+}
+
+// A Renderer makes objects from an input.
+// Equal inputs must give equal objects, in the same order. Errors that only a
+// change of the input can cure are marked with fault.Input; they name the file.
+//
+// A Renderer must be safe for use by several goroutines at once.
+type Renderer interface {
+	Render(ctx context.Context, in Input) ([]object.Object, error)
+}
+
+// A Result is a rendering and the reads it depends on.
+type Result struct {
+	Objects []object.Object
+	Digest  digest.Digest // of the objects
+	Log     trace.Log
+}

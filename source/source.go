@@ -1,0 +1,138 @@
+// Package source turns a name that can move, such as a branch, into a tree
+// that cannot.
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/sane-gitops/sane/digest"
+)
+
+// A Remote is where content is had from, and what it takes to get in.
+type Remote struct {
+	Type    string // "git"; later "oci", "bucket", "helm"
+	URL     string
+	Access  Access
+	Timeout time.Duration // for each Resolve and each Fetch; 0 means a minute
+}
+
+// Access is what a server asks for before it lets us in. The zero Access is
+// anonymous. Its values are secret: it prints as nothing.
+type Access struct {
+	Username, Password string // HTTP basic, or SSH user and passphrase of Identity
+	Bearer             string // HTTP bearer token
+	CA                 []byte // PEM certificates to trust beside the system's
+	Identity           []byte // SSH private key, PEM
+	KnownHosts         []byte // SSH host keys, in the format of known_hosts
+}
+
+// String implements [fmt.Stringer] and gives nothing away.
+func (a Access) String() string { return "(credentials)" }
+
+// Format implements [fmt.Formatter], so that no verb gives anything away.
+func (a Access) Format(f fmt.State, _ rune) { fmt.Fprint(f, a.String()) }
+
+// MarshalJSON gives nothing away.
+func (a Access) MarshalJSON() ([]byte, error) { return []byte(`"(credentials)"`), nil }
+
+// A Ref says what to follow at a remote. Where several fields are set, the
+// first of Commit, Name, Semver, Tag and Branch counts; Branch beside Commit
+// says on which branch the commit is looked for. The zero Ref is Flux's
+// default: branch master.
+// What a Ref means may change from one moment to the next.
+type Ref struct {
+	Branch string
+	Tag    string
+	Semver string // a range, such as "1.x || >=2.5.0": the highest tag in it
+	Name   string // a whole ref name, "refs/pull/1/head"; "^{}" at its end peels a tag
+	Commit string // a whole object id
+}
+
+// A Revision is a name for one state of a Ref that keeps its meaning.
+type Revision struct {
+	Name   string        // as Flux writes it: "main@sha1:1f0c3d…", "v1@sha1:…", "sha1:…"
+	Digest digest.Digest // "sha1:1f0c3d…": the same content has the same digest
+}
+
+// IsZero reports whether r names nothing.
+func (r Revision) IsZero() bool { return r == Revision{} }
+
+// A Snapshot is the tree at a revision. It never changes, and may be read by
+// several goroutines at once.
+//
+// Tree holds regular files and directories only. It implements fs.StatFS,
+// fs.ReadFileFS, fs.ReadDirFS and trace.Answerer.
+type Snapshot struct {
+	Revision Revision
+	Tree     fs.FS
+	Commit   Commit
+}
+
+// A Commit is what history says of a revision. Sources that have none leave
+// it zero.
+type Commit struct {
+	Author  string // "Name <address>"
+	Subject string
+	When    time.Time
+}
+
+// A Source finds revisions and fetches their trees.
+//
+// A Source must be safe for use by several goroutines at once.
+type Source interface {
+	// Resolve asks what ref means now. It is called often and must be cheap:
+	// it moves names, not content. Calls for the same remote at about the same
+	// time share one request.
+	Resolve(ctx context.Context, at Remote, ref Ref) (Revision, error)
+
+	// Fetch returns the tree at rev, which came from an earlier Resolve of ref.
+	// It fetches nothing that is here, and verifies that the tree is what
+	// rev.Digest names.
+	Fetch(ctx context.Context, at Remote, ref Ref, rev Revision) (*Snapshot, error)
+}
+
+// Why a Source could not do what it was asked. Errors wrap at most one of them.
+var (
+	ErrURL      = errors.New("invalid URL")           // it can never work
+	ErrAuth     = errors.New("access denied")         // by the server, or its host key or certificate is not trusted
+	ErrNotFound = errors.New("not found")             // the repository or the ref
+	ErrEmpty    = errors.New("repository is empty")   // there is no commit at all
+	ErrNetwork  = errors.New("server is unreachable") // or too slow
+	ErrStorage  = errors.New("storage failed")        // our own
+	ErrRef      = errors.New("invalid reference")     // such as a range that does not parse
+)
+
+// A FeedName names a feed. It is the name of the object that asked for it.
+type FeedName struct {
+	Kind            string // "GitRepository"
+	Namespace, Name string
+}
+
+// String returns Flux's form: "GitRepository/flux-system/apps".
+func (n FeedName) String() string { return n.Kind + "/" + n.Namespace + "/" + n.Name }
+
+// A Feed is a source that is kept fresh.
+type Feed struct {
+	Name   FeedName
+	Remote Remote
+	Ref    Ref
+	Ignore *string       // rules in gitignore's syntax; nil means the usual ones
+	Every  time.Duration // how often to resolve Ref
+	Paused bool
+	Token  string // a new one asks to look now
+	Err    error  // why it can't be followed, as far as the object itself tells; nil if it can
+}
+
+// A Status is what became of a feed.
+type Status struct {
+	Revision Revision  // of the newest snapshot
+	Commit   Commit    //
+	Since    time.Time // when that snapshot came
+	Err      error     // why the last attempt failed; nil if it did not
+	Token    string    // the last token that was heeded
+	Busy     bool      // a newer revision is being fetched
+}

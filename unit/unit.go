@@ -1,0 +1,106 @@
+// Package unit is one thing to be kept as Git says, and what became of it.
+// Flux calls it a Kustomization or a HelmRelease, Argo CD calls it an
+// Application.
+package unit
+
+import (
+	"time"
+
+	"github.com/sane-gitops/sane/digest"
+	"github.com/sane-gitops/sane/health"
+	"github.com/sane-gitops/sane/inventory"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/plan"
+	"github.com/sane-gitops/sane/render"
+	"github.com/sane-gitops/sane/source"
+)
+
+// A Name names a unit. It is the name of the object that asked for it.
+type Name struct {
+	Kind            object.Kind
+	Namespace, Name string
+}
+
+// String returns "Kustomization/flux-system/apps".
+func (n Name) String() string { return n.Kind.Name + "/" + n.Namespace + "/" + n.Name }
+
+// ID returns the name of the object that asked for the unit.
+func (n Name) ID() object.ID { return object.ID{Kind: n.Kind, Namespace: n.Namespace, Name: n.Name} }
+
+// A Unit is a request to keep a part of a cluster as its source says.
+type Unit struct {
+	Name       Name
+	Generation int64 // of the object that asks for it
+	Source     source.FeedName
+	Recipe     render.Recipe
+	Target     Target
+	Owner      Owner
+	Policy     plan.Policy
+	After      []Name // units that must be ready first
+
+	Wait   bool        // for all that was applied to be healthy
+	Checks []object.ID // what else must be healthy, if Wait is not set
+
+	Every   time.Duration // how often to check when nothing is known to have changed
+	Retry   time.Duration // how soon to try again after a failure; 0 means Every
+	Timeout time.Duration // for each phase
+
+	Paused   bool
+	Deleting bool   // the object that asked for it is being deleted
+	Orphan   bool   // when deleted, leave its objects where they are
+	Token    string // a new one asks to check now
+	Err      error  // why it can't be kept, as far as the object itself tells; nil if it can
+}
+
+// A Target is a cluster and the identity to use there.
+type Target struct {
+	Cluster string // "" is the cluster we run in
+	As      string // the user to impersonate; "" is ourselves
+}
+
+// An Owner is how a unit's objects are known to be its own. What it says is
+// the dialect's: Flux marks with labels.
+type Owner struct {
+	Manager string            // the field manager of all that is applied
+	Labels  map[string]string // on every object
+}
+
+// A Phase is how far a unit got.
+type Phase string
+
+const (
+	Admitting Phase = "admit"   // may it begin: is the request sound, the source there, are the units before it ready?
+	Fetching  Phase = "fetch"   // the source's tree
+	Rendering Phase = "render"  // the tree to objects
+	Planning  Phase = "plan"    // what to do, and a dry run of it
+	Applying  Phase = "apply"   // stage by stage
+	Observing Phase = "observe" // until all is healthy
+	Pruning   Phase = "prune"   // what is not wanted any more
+	Done      Phase = "done"
+)
+
+// A Status is what became of a unit when last it was reconciled.
+type Status struct {
+	Phase      Phase  // where it stopped; Done if it went through
+	Err        error  // why it stopped there; nil if it went through or is still at it
+	Waits      string // what it waits for, in words, if it does: a unit, a source, an object
+	Generation int64  // of the object that asked for it
+	Attempted  source.Revision
+	Applied    source.Revision // the last to go through
+	Rendered   digest.Digest   // of the objects
+	Owned      inventory.Set   // what it may have made: what is there and what is meant to be
+	Health     health.Verdict
+	Token      string // the last token that was heeded
+	Changes    []Change
+	Began      time.Time
+	Ended      time.Time
+}
+
+// A Change is one thing that was done to one object.
+type Change struct {
+	ID   object.ID
+	Done string // "created", "configured", "unchanged", "deleted", "skipped"
+}
+
+// Ready reports whether the unit is as its source said when last it looked.
+func (s Status) Ready() bool { return s.Phase == Done && s.Err == nil }
