@@ -4,6 +4,7 @@
 package unit
 
 import (
+	"errors"
 	"time"
 
 	"github.com/sane-gitops/sane/digest"
@@ -65,6 +66,16 @@ type Owner struct {
 	Labels  map[string]string // on every object
 }
 
+// An Exemption is what an object's own labels and annotations ask of the unit
+// that keeps it.
+type Exemption struct {
+	Ignore bool // leave it alone: neither apply nor delete it
+	Once   bool // create it if it is not there, and never change it
+	Merge  bool // leave fields to managers that are usually taken over, such as kubectl
+	Keep   bool // never delete it
+	Force  bool // delete and create it where an update is refused because a field can't change
+}
+
 // A Phase is how far a unit got.
 type Phase string
 
@@ -81,10 +92,10 @@ const (
 
 // A Status is what became of a unit when last it was reconciled.
 type Status struct {
-	Phase      Phase  // where it stopped; Done if it went through
-	Err        error  // why it stopped there; nil if it went through or is still at it
-	Waits      string // what it waits for, in words, if it does: a unit, a source, an object
-	Generation int64  // of the object that asked for it
+	Phase      Phase // where it stopped; Done if it went through
+	Err        error // why it stopped there; nil if it went through or is still at it
+	Waits      Wait  // what it waits for, if it does
+	Generation int64 // of the object that asked for it
 	Attempted  source.Revision
 	Applied    source.Revision // the last to go through
 	Rendered   digest.Digest   // of the objects
@@ -96,11 +107,39 @@ type Status struct {
 	Ended      time.Time
 }
 
+// A Wait is what a unit waits for. The zero Wait is nothing.
+type Wait struct {
+	On   On
+	What string // in words: "dependency 'flux-system/infra' is not ready"
+}
+
+// An On is a kind of thing that a unit can wait for.
+type On string
+
+const (
+	OnSource  On = "source"  // to be there, and to have been fetched
+	OnUnit    On = "unit"    // before it, to be ready
+	OnStage   On = "stage"   // a stage of what is being applied
+	OnHealth  On = "health"  // of what was applied
+	OnRemoval On = "removal" // of what was deleted
+)
+
 // A Change is one thing that was done to one object.
 type Change struct {
 	ID   object.ID
 	Done string // "created", "configured", "unchanged", "deleted", "skipped"
 }
+
+// Errors that say more than the phase in which they came. Status.Err wraps at
+// most one of them.
+var (
+	ErrNoSource     = errors.New("source not found")
+	ErrAccess       = errors.New("access denied")        // a reference that is not allowed
+	ErrNoPath       = errors.New("path not found")       // in the source's tree
+	ErrDependencies = errors.New("dependency not ready") // or never to be, as in a cycle
+	ErrHealth       = errors.New("health check failed")  // an object has failed, or time is up
+	ErrCanceled     = errors.New("canceled")             // by a newer revision or request
+)
 
 // Ready reports whether the unit is as its source said when last it looked.
 func (s Status) Ready() bool { return s.Phase == Done && s.Err == nil }
