@@ -90,6 +90,7 @@ type Where struct {
 type Selection struct {
 	Kind      object.Kind
 	Namespace string // "" means all
+	Name      string // "" means all
 	Labels    string // a label selector; "" means all
 	Metadata  bool   // only apiVersion, kind and metadata are wanted
 }

@@ -2,6 +2,8 @@
 package health
 
 import (
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+
 	"github.com/sane-gitops/sane/object"
 )
 
@@ -10,14 +12,13 @@ type Status uint8
 
 const (
 	Healthy     Status = iota // it is as it was asked to be
-	Suspended                 // it was told to do nothing
 	Progressing               // it is on its way
 	Missing                   // there is none
-	Unknown                   // it does not say
+	Unknown                   // what it says makes no sense
 	Degraded                  // it says that it has failed
 )
 
-var names = [...]string{"Healthy", "Suspended", "Progressing", "Missing", "Unknown", "Degraded"}
+var names = [...]string{"Healthy", "Progressing", "Missing", "Unknown", "Degraded"}
 
 func (s Status) String() string { return names[s] }
 
@@ -27,7 +28,7 @@ type Verdict struct {
 	Why    string
 }
 
-// Worst returns the worst of the verdicts, or Healthy if there are none.
+// Worst returns the first of the worst verdicts, or Healthy if there are none.
 func Worst(vs ...Verdict) Verdict {
 	var worst Verdict
 	for _, v := range vs {
@@ -38,4 +39,47 @@ func Worst(vs ...Verdict) Verdict {
 	return worst
 }
 
-var _ = object.Object{}
+// Of judges o by the rules of kstatus. It looks at nothing but o.
+func Of(o object.Object) Verdict {
+	if o.IsZero() {
+		return Verdict{Missing, "not found"}
+	}
+	r, err := status.Compute(o.Unstructured())
+	if err != nil {
+		return Verdict{Unknown, err.Error()}
+	}
+	switch r.Status {
+	case status.CurrentStatus:
+		return Verdict{}
+	case status.FailedStatus:
+		return Verdict{Degraded, r.Message}
+	case status.UnknownStatus:
+		return Verdict{Unknown, r.Message}
+	}
+	return Verdict{Progressing, r.Message}
+}
+
+// Silent reports whether objects of kind k say nothing of their health beyond
+// being there, so that their metadata are enough to judge them.
+func Silent(k object.Kind) bool { return silent[k] }
+
+var silent = map[object.Kind]bool{
+	{Group: "", Name: "ConfigMap"}:                                                  true,
+	{Group: "", Name: "Secret"}:                                                     true,
+	{Group: "", Name: "ServiceAccount"}:                                             true,
+	{Group: "", Name: "Namespace"}:                                                  true,
+	{Group: "", Name: "LimitRange"}:                                                 true,
+	{Group: "", Name: "ResourceQuota"}:                                              true,
+	{Group: "networking.k8s.io", Name: "Ingress"}:                                   true,
+	{Group: "networking.k8s.io", Name: "IngressClass"}:                              true,
+	{Group: "networking.k8s.io", Name: "NetworkPolicy"}:                             true,
+	{Group: "rbac.authorization.k8s.io", Name: "Role"}:                              true,
+	{Group: "rbac.authorization.k8s.io", Name: "RoleBinding"}:                       true,
+	{Group: "rbac.authorization.k8s.io", Name: "ClusterRole"}:                       true,
+	{Group: "rbac.authorization.k8s.io", Name: "ClusterRoleBinding"}:                true,
+	{Group: "scheduling.k8s.io", Name: "PriorityClass"}:                             true,
+	{Group: "storage.k8s.io", Name: "StorageClass"}:                                 true,
+	{Group: "batch", Name: "CronJob"}:                                               true,
+	{Group: "admissionregistration.k8s.io", Name: "MutatingWebhookConfiguration"}:   true,
+	{Group: "admissionregistration.k8s.io", Name: "ValidatingWebhookConfiguration"}: true,
+}

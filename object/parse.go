@@ -1,15 +1,13 @@
 package object
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
+	"iter"
 	"strings"
 
 	utiljson "k8s.io/apimachinery/pkg/util/json"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
@@ -25,27 +23,49 @@ func FromJSON(data []byte) (Object, error) {
 // Parse returns the objects in a stream of YAML or JSON documents, in order.
 // Empty documents are left out and lists (kind List, or any kind ending in
 // List with items) are flattened. An error says the line at which the document
-// that it concerns begins. No field is checked beyond apiVersion, kind and
-// metadata.name.
+// that it concerns begins. No field is checked beyond those of [Object.Check].
 func Parse(data []byte) ([]Object, error) {
 	var objects []Object
-	line := 1
-	docs := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
-	for {
-		doc, err := docs.Read()
-		if errors.Is(err, io.EOF) {
-			return objects, nil
-		}
-		if err != nil {
-			return nil, err
-		}
+	for line, doc := range documents(data) {
 		found, err := parseDocument(doc)
 		if err != nil {
 			return nil, fmt.Errorf("document at line %d: %w", line, err)
 		}
 		objects = append(objects, found...)
-		line += bytes.Count(doc, []byte("\n")) + 1
 	}
+	return objects, nil
+}
+
+// documents yields the documents of a stream and the lines at which they
+// begin. What stands beside a "---" belongs to the document after it.
+func documents(data []byte) iter.Seq2[int, []byte] {
+	return func(yield func(int, []byte) bool) {
+		begin, first, line, at := 0, 1, 1, 0
+		for text := range bytes.Lines(data) {
+			if at > begin && isMarker(text) {
+				if !yield(first, data[begin:at]) {
+					return
+				}
+				begin, first = at, line
+				if text[0] == '.' { // ends a document and is part of none
+					begin, first = at+len(text), line+1
+				}
+			}
+			at += len(text)
+			line++
+		}
+		if begin < len(data) {
+			yield(first, data[begin:])
+		}
+	}
+}
+
+// isMarker reports whether a line is "---" or "...", with or without more.
+func isMarker(line []byte) bool {
+	if !bytes.HasPrefix(line, []byte("---")) && !bytes.HasPrefix(line, []byte("...")) {
+		return false
+	}
+	return len(line) == 3 || bytes.IndexByte([]byte(" \t\r\n"), line[3]) >= 0
 }
 
 func parseDocument(doc []byte) ([]Object, error) {
@@ -70,7 +90,7 @@ func flatten(o Object) ([]Object, error) {
 	}
 	items, ok := o.body["items"].([]any)
 	if !ok || !strings.HasSuffix(o.str("kind"), "List") {
-		return []Object{o}, o.check()
+		return []Object{o}, o.Check()
 	}
 	var objects []Object
 	for i, item := range items {
@@ -87,8 +107,9 @@ func flatten(o Object) ([]Object, error) {
 	return objects, nil
 }
 
-// check reports what o lacks to be named.
-func (o Object) check() error {
+// Check returns an error that says which of kind, apiVersion and
+// metadata.name o lacks, or nil.
+func (o Object) Check() error {
 	switch {
 	case o.str("kind") == "":
 		return fmt.Errorf("object %q has no kind", o.Name())

@@ -5,9 +5,7 @@ import (
 	"context"
 	"io/fs"
 
-	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/object"
-	"github.com/sane-gitops/sane/trace"
 )
 
 // A Recipe says how a tree becomes objects. It is a value: recipes with the
@@ -29,6 +27,7 @@ type Overlay struct {
 	Patches                 []Patch           `json:"patches,omitempty"`
 	Components              []string          `json:"components,omitempty"` // paths relative to Dir
 	IgnoreMissingComponents bool              `json:"ignoreMissingComponents,omitempty"`
+	BuildMetadata           []string          `json:"buildMetadata,omitempty"` // "originAnnotations", "transformerAnnotations"; nil leaves what the tree says
 }
 
 // An Image replaces container images of a name.
@@ -67,15 +66,9 @@ type Input struct {
 // A Renderer makes objects from an input.
 // Equal inputs must give equal objects, in the same order. Errors that only a
 // change of the input can cure are marked with fault.Input; they name the file.
+// A Renderer that can't render an input which another might returns [ErrElsewhere].
 //
 // A Renderer must be safe for use by several goroutines at once.
 type Renderer interface {
 	Render(ctx context.Context, in Input) ([]object.Object, error)
-}
-
-// A Result is a rendering and the reads it depends on.
-type Result struct {
-	Objects []object.Object
-	Digest  digest.Digest // of the objects
-	Log     trace.Log
 }

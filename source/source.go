@@ -117,14 +117,15 @@ func (n FeedName) String() string { return n.Kind + "/" + n.Namespace + "/" + n.
 
 // A Feed is a source that is kept fresh.
 type Feed struct {
-	Name   FeedName
-	Remote Remote
-	Ref    Ref
-	Ignore *string       // rules in gitignore's syntax; nil means the usual ones
-	Every  time.Duration // how often to resolve Ref
-	Paused bool
-	Token  string // a new one asks to look now
-	Err    error  // why it can't be followed, as far as the object itself tells; nil if it can
+	Name       FeedName
+	Generation int64 // of the object that asks for it
+	Remote     Remote
+	Ref        Ref
+	Ignore     *string       // rules in gitignore's syntax; nil means the usual ones
+	Every      time.Duration // how often to resolve Ref
+	Paused     bool
+	Token      string // a new one asks to look now
+	Err        error  // why it can't be followed, as far as the object itself tells; nil if it can
 }
 
 // A Status is what became of a feed.

@@ -122,31 +122,39 @@ func New(tree fs.FS) *FS {
 	return &FS{tree: tree, reads: make(map[question]digest.Digest)}
 }
 
-func (t *FS) note(op Op, name string) error {
+func (t *FS) known(op Op, name string) bool {
 	t.mu.Lock()
-	_, known := t.reads[question{op, name}]
-	t.mu.Unlock()
-	if known {
+	defer t.mu.Unlock()
+	_, ok := t.reads[question{op, name}]
+	return ok
+}
+
+func (t *FS) set(op Op, name string, answer digest.Digest) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.reads[question{op, name}] = answer
+}
+
+func (t *FS) note(op Op, name string) error {
+	if t.known(op, name) {
 		return nil
 	}
 	answer, err := Ask(t.tree, op, name)
 	if err != nil {
 		return err
 	}
-	t.mu.Lock()
-	t.reads[question{op, name}] = answer
-	t.mu.Unlock()
+	t.set(op, name, answer)
 	return nil
 }
 
 // Open implements [fs.FS]. What is opened counts as read whole.
 func (t *FS) Open(name string) (fs.File, error) {
-	info, err := t.Stat(name)
-	if err != nil {
-		return nil, err
-	}
 	op := File
-	if info.IsDir() {
+	info, err := fs.Stat(t.tree, name)
+	switch {
+	case err != nil:
+		op = Stat
+	case info.IsDir():
 		op = Dir
 	}
 	if err := t.note(op, name); err != nil {
@@ -166,6 +174,12 @@ func (t *FS) Stat(name string) (fs.FileInfo, error) {
 
 // ReadFile implements [fs.ReadFileFS].
 func (t *FS) ReadFile(name string) ([]byte, error) {
+	if _, ok := t.tree.(Answerer); !ok && !t.known(File, name) {
+		if data, err := fs.ReadFile(t.tree, name); err == nil { // one read does for both
+			t.set(File, name, digest.Of(data))
+			return data, nil
+		}
+	}
 	if err := t.note(File, name); err != nil {
 		return nil, err
 	}
@@ -180,12 +194,16 @@ func (t *FS) ReadDir(name string) ([]fs.DirEntry, error) {
 	return fs.ReadDir(t.tree, name)
 }
 
-// Log returns the reads so far.
+// Log returns the reads so far. A Stat that is implied by what was read of the
+// same file or directory is left out.
 func (t *FS) Log() Log {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := make(Log, 0, len(t.reads))
 	for q, answer := range t.reads {
+		if q.op == Stat && (t.reads[question{File, q.name}] != "" || t.reads[question{Dir, q.name}] != "") {
+			continue
+		}
 		l = append(l, Read{q.op, q.name, answer})
 	}
 	slices.SortFunc(l, func(a, b Read) int {

@@ -46,11 +46,12 @@ type Unit struct {
 	Retry   time.Duration // how soon to try again after a failure; 0 means Every
 	Timeout time.Duration // for each phase
 
-	Paused   bool
-	Deleting bool   // the object that asked for it is being deleted
-	Orphan   bool   // when deleted, leave its objects where they are
-	Token    string // a new one asks to check now
-	Err      error  // why it can't be kept, as far as the object itself tells; nil if it can
+	Paused    bool
+	Deleting  bool   // the object that asked for it is being deleted
+	Orphan    bool   // when deleted, leave its objects where they are
+	AwaitGone bool   // when deleted, stay until its objects are gone
+	Token     string // a new one asks to check now
+	Err       error  // why it can't be kept, as far as the object itself tells; nil if it can
 }
 
 // A Target is a cluster and the identity to use there.
@@ -66,15 +67,8 @@ type Owner struct {
 	Labels  map[string]string // on every object
 }
 
-// An Exemption is what an object's own labels and annotations ask of the unit
-// that keeps it.
-type Exemption struct {
-	Ignore bool // leave it alone: neither apply nor delete it
-	Once   bool // create it if it is not there, and never change it
-	Merge  bool // leave fields to managers that are usually taken over, such as kubectl
-	Keep   bool // never delete it
-	Force  bool // delete and create it where an update is refused because a field can't change
-}
+// An Exemption is a [plan.Exemption].
+type Exemption = plan.Exemption
 
 // A Phase is how far a unit got.
 type Phase string
@@ -138,6 +132,7 @@ var (
 	ErrNoPath       = errors.New("path not found")       // in the source's tree
 	ErrDependencies = errors.New("dependency not ready") // or never to be, as in a cycle
 	ErrHealth       = errors.New("health check failed")  // an object has failed, or time is up
+	ErrRecall       = errors.New("inventory unreadable") // what was made is not known
 	ErrCanceled     = errors.New("canceled")             // by a newer revision or request
 )
 

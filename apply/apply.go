@@ -1,0 +1,207 @@
+// Package apply carries out plans.
+package apply
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+
+	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/plan"
+)
+
+// A By says in whose name plans are carried out, and how many steps at a time.
+type By struct {
+	Manager  string
+	Parallel int // 0 means 4
+}
+
+func (b By) how() cluster.How { return cluster.How{Manager: b.Manager, Force: true} }
+
+// An Outcome is what came of a step.
+type Outcome struct {
+	Step plan.Step
+	Done Done          // zero if Err is set
+	Live object.Object // as it stands now; zero after a deletion
+	Err  error
+}
+
+// A Done is what was done to an object, in the words of kubectl.
+type Done string
+
+const (
+	Created    Done = "created"
+	Configured Done = "configured"
+	Unchanged  Done = "unchanged"
+	Deleted    Done = "deleted"
+	Skipped    Done = "skipped"
+)
+
+// Run carries out the steps of one stage, several at a time, and yields the
+// outcome of each as it becomes known. It goes on after a step has failed.
+// To stop it sooner, cancel ctx or stop ranging; it returns when all that it
+// has begun has ended.
+func Run(ctx context.Context, c cluster.Cluster, steps []plan.Step, by By) iter.Seq[Outcome] {
+	return each(ctx, steps, by, func(ctx context.Context, s plan.Step) Outcome {
+		return do(ctx, c, s, by)
+	})
+}
+
+// Check lets the server try the steps of one stage without effect and yields
+// what would come of each. The Live object of an outcome is what the server
+// would make of it.
+func Check(ctx context.Context, c cluster.Cluster, steps []plan.Step, by By) iter.Seq[Outcome] {
+	return each(ctx, steps, by, func(ctx context.Context, s plan.Step) Outcome {
+		return try(ctx, c, s, by)
+	})
+}
+
+// each calls f for every step that changes something, by.Parallel at a time.
+func each(ctx context.Context, steps []plan.Step, by By, f func(context.Context, plan.Step) Outcome) iter.Seq[Outcome] {
+	return func(yield func(Outcome) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		todo, done := make(chan plan.Step), make(chan Outcome)
+		var wg sync.WaitGroup
+		for range min(cmp.Or(by.Parallel, 4), len(steps)) {
+			wg.Go(func() {
+				for s := range todo {
+					done <- f(ctx, s)
+				}
+			})
+		}
+		wg.Go(func() {
+			defer close(todo)
+			for _, s := range steps {
+				if !s.Changes() {
+					continue
+				}
+				select {
+				case todo <- s:
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+		go func() { wg.Wait(); close(done) }()
+		going := true
+		for o := range done {
+			if going && !yield(o) {
+				going = false
+				cancel()
+			}
+		}
+		cancel()
+	}
+}
+
+// do carries out one step.
+func do(ctx context.Context, c cluster.Cluster, s plan.Step, by By) Outcome {
+	o := Outcome{Step: s}
+	switch s.Verb {
+	case plan.Create, plan.Update:
+		o.Live, o.Err = put(ctx, c, s, by)
+		o.Done = done(s, o.Live)
+	case plan.Recreate:
+		if o.Err = remove(ctx, c, s); o.Err == nil {
+			o.Live, o.Err = put(ctx, c, s, by)
+			o.Done = Created
+		}
+	case plan.Delete:
+		o.Err = remove(ctx, c, s)
+		o.Done = Deleted
+	default:
+		panic("apply: step that changes nothing: " + string(s.Verb))
+	}
+	if o.Err != nil {
+		o.Done = ""
+	}
+	return o
+}
+
+// done says what came of an apply.
+func done(s plan.Step, live object.Object) Done {
+	switch {
+	case s.Verb == plan.Create && s.UID == "":
+		return Created
+	case s.Version != "" && s.Version == live.ResourceVersion():
+		return Unchanged
+	}
+	return Configured
+}
+
+// put applies the wanted object. Where other managers hold fields that are to
+// be taken over, it takes them and applies once more.
+func put(ctx context.Context, c cluster.Cluster, s plan.Step, by By) (object.Object, error) {
+	live, err := c.Apply(ctx, s.Want, by.how())
+	if err != nil || s.Exempt.Merge {
+		return live, err
+	}
+	patch, needed, err := plan.TakeOver(live, by.Manager)
+	if err != nil || !needed {
+		return live, err
+	}
+	if _, err := c.Patch(ctx, s.ID, cluster.Patch{Type: cluster.JSONPatch, Data: patch}, cluster.How{Manager: by.Manager}); err != nil {
+		return live, fmt.Errorf("take over fields: %w", err)
+	}
+	return c.Apply(ctx, s.Want, by.how())
+}
+
+// remove deletes the object that the step names, and only that one.
+func remove(ctx context.Context, c cluster.Cluster, s plan.Step) error {
+	return c.Delete(ctx, s.ID, cluster.Where{UID: s.UID})
+}
+
+// try lets the server try one step. A step that the server would refuse, but
+// would not if the object were new, becomes a Recreate where that is allowed.
+func try(ctx context.Context, c cluster.Cluster, s plan.Step, by By) Outcome {
+	o := Outcome{Step: s}
+	if s.Verb == plan.Delete {
+		return o
+	}
+	how := by.how()
+	how.DryRun = true
+	o.Live, o.Err = c.Apply(ctx, s.Want, how)
+	switch {
+	case o.Err == nil:
+		o.Step = judge(s, o.Live)
+	case s.Replace && errors.Is(o.Err, cluster.ErrInvalid) && replaceable(s.ID.Kind) && fresh(ctx, c, s, how) == nil:
+		o.Step.Verb, o.Step.Why, o.Err = plan.Recreate, "a field of it can't be changed: "+o.Err.Error(), nil
+	}
+	return o
+}
+
+// judge completes a step with what a dry run tells of the object that is there.
+func judge(s plan.Step, would object.Object) plan.Step {
+	if s.Version = would.ResourceVersion(); s.Version == "" {
+		s.Verb, s.Why = plan.Create, "not there yet"
+		return s
+	}
+	if s.Verb == plan.Create {
+		s.Verb, s.Why = plan.Update, "is there, and is not ours yet"
+	}
+	s.UID = would.UID()
+	return s
+}
+
+// fresh lets the server try the object under a name that is not taken.
+func fresh(ctx context.Context, c cluster.Cluster, s plan.Step, how cluster.How) error {
+	name := s.ID.Name
+	name = name[:min(len(name), 40)] + "-would-be-new"
+	_, err := c.Apply(ctx, s.Want.With(name, "metadata", "name"), how)
+	return err
+}
+
+// replaceable reports whether objects of kind k are ever deleted to be made
+// anew: not those that take with them what can't be had back.
+func replaceable(k object.Kind) bool {
+	switch k {
+	case object.Kind{Name: "Namespace"}, object.Kind{Name: "PersistentVolumeClaim"}, object.Kind{Name: "PersistentVolume"},
+		object.Kind{Group: "apiextensions.k8s.io", Name: "CustomResourceDefinition"}:
+		return false
+	}
+	return true
+}

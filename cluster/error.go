@@ -1,0 +1,179 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sane-gitops/sane/object"
+)
+
+// An Error says what was being done, to what, and why not.
+type Error struct {
+	Op   string // "apply"
+	What string // "Deployment/apps/web", or "Deployment.apps" for a kind
+	Why  string // the server's words with all its causes, without a Secret's content
+	Err  error  // one of the errors of this package, or of the context
+}
+
+// Error returns "apply Deployment/apps/web: why not".
+func (e *Error) Error() string { return e.Op + " " + e.What + ": " + e.Why }
+
+// Unwrap returns what kind of error it is.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Refused returns the [Error] that err is as the answer to op on id, for
+// implementations: err is a Kubernetes API status or whatever kept the answer
+// away. An id without a name means objects of its kind.
+func Refused(op string, id object.ID, err error) *Error {
+	e := &Error{Op: op, What: what(id), Why: err.Error(), Err: class(err)}
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return e
+	}
+	if s := status.Status(); id.Kind == secret {
+		e.Why = masked(s)
+	} else {
+		e.Why = words(s)
+	}
+	return e
+}
+
+var secret = object.Kind{Name: "Secret"}
+
+func what(id object.ID) string {
+	switch {
+	case id.Name != "":
+		return id.String()
+	case id.Namespace != "":
+		return id.Kind.String() + " in " + id.Namespace
+	}
+	return id.Kind.String()
+}
+
+// typeMismatch begins the server's words for fields that the schema does not
+// have. It gives no reason with them, and the code 500.
+const typeMismatch = "failed to create typed patch object"
+
+// class returns the error of this package that err is one of.
+func class(err error) error {
+	for _, known := range []error{
+		ErrNotFound, ErrNoKind, ErrConflict, ErrInvalid, ErrForbidden, ErrTerminating, ErrBusy, ErrUnavailable,
+		context.Canceled, context.DeadlineExceeded,
+	} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return ErrUnavailable
+	}
+	return classOf(err, status.Status())
+}
+
+func classOf(err error, s metav1.Status) error {
+	switch {
+	case apierrors.HasStatusCause(err, "NamespaceTerminating"):
+		return ErrTerminating
+	case apierrors.IsTooManyRequests(err), apierrors.IsServerTimeout(err), apierrors.IsTimeout(err):
+		return ErrBusy
+	case strings.HasPrefix(s.Message, typeMismatch):
+		return ErrInvalid
+	}
+	switch code := int(s.Code); {
+	case code == http.StatusNotFound && (s.Details == nil || s.Details.Name == ""):
+		return ErrNoKind
+	case code == http.StatusNotFound:
+		return ErrNotFound
+	case code == http.StatusConflict:
+		return ErrConflict
+	case code == http.StatusUnauthorized, code == http.StatusForbidden:
+		return ErrForbidden
+	case code >= 400 && code < 500:
+		return ErrInvalid
+	}
+	return ErrUnavailable
+}
+
+// words returns what the server said, without what the reader knows already,
+// and with any cause that it left out.
+func words(s metav1.Status) string {
+	msg := s.Message
+	if s.Reason == metav1.StatusReasonInvalid {
+		if _, rest, ok := strings.Cut(msg, " is invalid: "); ok {
+			msg = rest
+		}
+	}
+	for _, c := range causes(s) {
+		if !strings.Contains(msg, c.Message) {
+			msg += "; " + cause(c.Field, c.Message)
+		}
+	}
+	return msg
+}
+
+// masked returns what the server said of a Secret as far as it cannot quote
+// the Secret's content.
+func masked(s metav1.Status) string {
+	switch s.Reason {
+	case metav1.StatusReasonInvalid:
+	case metav1.StatusReasonForbidden, metav1.StatusReasonNotFound, metav1.StatusReasonConflict,
+		metav1.StatusReasonAlreadyExists, metav1.StatusReasonUnauthorized, metav1.StatusReasonTooManyRequests,
+		metav1.StatusReasonTimeout, metav1.StatusReasonServerTimeout, metav1.StatusReasonServiceUnavailable:
+		return maskedDenial(words(s))
+	}
+	var out []string
+	for _, c := range causes(s) {
+		out = append(out, cause(c.Field, maskedCause(c)))
+	}
+	if len(out) == 0 {
+		return "refused with code " + strconv.Itoa(int(s.Code)) + withheld
+	}
+	return strings.Join(out, "; ")
+}
+
+const withheld = " (the server's words are withheld, as they may quote the Secret)"
+
+// maskedDenial returns words without what an admission policy or webhook says
+// after naming itself.
+func maskedDenial(words string) string {
+	for _, mark := range []string{" denied the request", " denied request"} {
+		if who, _, ok := strings.Cut(words, mark); ok {
+			return who + mark + withheld
+		}
+	}
+	return words
+}
+
+// maskedCause returns the words for a cause: those of these types hold no value.
+func maskedCause(c metav1.StatusCause) string {
+	switch c.Type {
+	case metav1.CauseTypeFieldValueRequired, metav1.CauseTypeForbidden, metav1.CauseTypeTooLong:
+		return c.Message
+	}
+	if strings.HasSuffix(c.Message, ": field is immutable") {
+		return "field is immutable"
+	}
+	return "invalid value (withheld)"
+}
+
+func causes(s metav1.Status) []metav1.StatusCause {
+	if s.Details == nil {
+		return nil
+	}
+	return slices.Compact(slices.Clone(s.Details.Causes))
+}
+
+func cause(field, message string) string {
+	if field == "" {
+		return message
+	}
+	return field + ": " + message
+}

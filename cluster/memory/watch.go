@@ -1,0 +1,169 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/object"
+)
+
+// A watcher is a watch under way.
+type watcher struct {
+	picker
+	wake chan struct{} // holds a token if there is news
+
+	news  []cluster.Change // guarded by world.mu
+	ended error            // guarded by world.mu
+}
+
+// Watch implements [cluster.Watcher].
+func (c *Cluster) Watch(ctx context.Context, sel cluster.Selection) iter.Seq2[cluster.Change, error] {
+	return func(yield func(cluster.Change, error) bool) {
+		for {
+			err := c.watch(ctx, sel, yield)
+			if err == nil || ctx.Err() != nil || !yield(cluster.Change{}, err) || final(err) {
+				return
+			}
+			if !wait(ctx, time.Second) {
+				return
+			}
+		}
+	}
+}
+
+func final(err error) bool {
+	return errors.Is(err, cluster.ErrNoKind) || errors.Is(err, cluster.ErrForbidden)
+}
+
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// watch yields until ctx is done or the caller has enough (nil), or there is
+// an error.
+func (c *Cluster) watch(ctx context.Context, sel cluster.Selection, yield func(cluster.Change, error) bool) error {
+	id := object.ID{Kind: sel.Kind, Namespace: sel.Namespace}
+	if err := c.begin(ctx, Call{Op: "watch", ID: id}); err != nil {
+		return err
+	}
+	w, err := c.w.watcher(sel)
+	if err != nil {
+		return cluster.Refused("watch", id, err)
+	}
+	defer c.w.forget(w)
+	for {
+		news, ended := c.w.take(w)
+		for _, change := range news {
+			if ctx.Err() != nil || !yield(change, nil) {
+				return nil
+			}
+		}
+		if ended != nil {
+			return cluster.Refused("watch", id, ended)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.wake:
+		}
+	}
+}
+
+// watcher returns a new watcher whose news begin with a listing.
+func (w *world) watcher(sel cluster.Selection) (*watcher, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p, err := w.picker(sel)
+	if err != nil {
+		return nil, err
+	}
+	watch := &watcher{picker: p, wake: make(chan struct{}, 1)}
+	w.watchers[watch] = true
+	w.listing(watch)
+	return watch, nil
+}
+
+// listing gives a watcher everything as it stands.
+func (w *world) listing(watch *watcher) {
+	watch.add(cluster.Change{Type: cluster.Listing})
+	for _, o := range w.pick(watch.picker) {
+		watch.add(cluster.Change{Type: cluster.Put, Object: o})
+	}
+	watch.add(cluster.Change{Type: cluster.Listed})
+}
+
+func (w *world) forget(watch *watcher) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.watchers, watch)
+}
+
+func (w *world) take(watch *watcher) ([]cluster.Change, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	news := watch.news
+	watch.news = nil
+	return news, watch.ended
+}
+
+func (watch *watcher) add(c cluster.Change) {
+	watch.news = append(watch.news, c)
+	watch.rouse()
+}
+
+// rouse wakes whoever waits for news.
+func (watch *watcher) rouse() {
+	select {
+	case watch.wake <- struct{}{}:
+	default:
+	}
+}
+
+// tell tells the watchers of a change to what was old (zero if nothing was).
+func (w *world) tell(c cluster.Change, old object.Object) {
+	for watch := range w.watchers {
+		switch {
+		case c.Type == cluster.Put && watch.picks(c.Object), c.Type == cluster.Gone && watch.picks(old):
+			watch.add(cluster.Change{Type: c.Type, Object: watch.show(c.Object)})
+		case c.Type == cluster.Put && watch.picks(old):
+			watch.add(cluster.Change{Type: cluster.Gone, Object: watch.show(old)})
+		}
+	}
+}
+
+// end ends the watches of a kind.
+func (w *world) end(k object.Kind) {
+	for watch := range w.watchers {
+		if watch.Kind == k {
+			watch.ended = noKind("%s is not defined any more", k)
+			watch.rouse()
+		}
+	}
+}
+
+// ids returns the names of all objects in order.
+func (w *world) ids() []object.ID {
+	return slices.SortedFunc(maps.Keys(w.objects), object.Compare)
+}
+
+// Relist makes all watches lose their place: they list everything again.
+func (c *Cluster) Relist() {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	for watch := range c.w.watchers {
+		watch.news = nil
+		c.w.listing(watch)
+	}
+}

@@ -1,0 +1,128 @@
+package flux
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sane-gitops/sane/health"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/report"
+	"github.com/sane-gitops/sane/unit"
+)
+
+// A teller collects events about one object.
+type teller struct {
+	object object.Object // as it was
+	event  report.Event  // what all events have in common
+	group  string        // of its metadata
+	events []report.Event
+}
+
+func newTeller(o object.Object, by string, now time.Time) *teller {
+	id := o.ID()
+	return &teller{object: o, group: id.Kind.Group, event: report.Event{
+		About: report.Object{
+			APIVersion: o.APIVersion(), Kind: id.Kind.Name, Namespace: id.Namespace, Name: id.Name,
+			UID: o.UID(), ResourceVersion: o.ResourceVersion(),
+		},
+		At:   now,
+		By:   by,
+		Meta: metaOf(o),
+	}}
+}
+
+// metaOf returns the annotations by which o asks for metadata of its events.
+func metaOf(o object.Object) map[string]string {
+	meta := make(map[string]string)
+	for k, v := range o.Annotations() {
+		if strings.HasPrefix(k, eventGroup+"/") {
+			meta[k] = v
+		}
+	}
+	return meta
+}
+
+// about sets metadata for all events that follow.
+func (t *teller) about(key, value string) {
+	if value != "" {
+		t.event.Meta[t.group+"/"+key] = value
+	}
+}
+
+func (t *teller) tell(s report.Severity, reason, message string) {
+	e := t.event
+	e.Severity, e.Reason, e.Message = s, reason, shorten(message)
+	e.Meta = maps.Clone(e.Meta)
+	t.events = append(t.events, e)
+}
+
+// unitEvents tells the way from was to st.
+func unitEvents(t *teller, u unit.Unit, was, st unit.Status) []report.Event {
+	prev, v := judgeUnit(u, was), judgeUnit(u, st)
+	news := fresh(was, st)
+	t.about("revision", attempted(st))
+	t.changes(news, func(done string) bool { return done != "deleted" })
+	if t.passed(u, was, st, news) {
+		t.tell(report.Info, progressing, "Health check passed")
+	}
+	t.changes(news, func(done string) bool { return done == "deleted" })
+	switch {
+	case u.Deleting && st.Ready():
+	case st.Ready() && (prev.status != isTrue || was.Applied != st.Applied || changedAny(news)):
+		t.about("commit_status", "update")
+		t.tell(report.Info, v.reason, "Reconciliation finished, next run in "+u.Every.String())
+	case v.status == isFalse && (v != prev || was.Attempted != st.Attempted):
+		t.failure(v, st)
+	}
+	return t.events
+}
+
+func (t *teller) failure(v verdict, st unit.Status) {
+	switch {
+	case st.Waits.On == unit.OnSource && st.Err == nil:
+	case v.stalled:
+		t.tell(report.Error, v.reason, v.message)
+	case v.reason == dependencyNotReady:
+		t.tell(report.Info, v.reason, "Dependencies do not meet ready condition: "+v.message)
+	case v.reason == healthCanceled:
+		t.tell(report.Info, v.reason, v.message)
+	default:
+		t.tell(report.Error, v.reason, v.message)
+	}
+}
+
+// passed reports whether it is news that all is healthy.
+func (t *teller) passed(u unit.Unit, was, st unit.Status, news []unit.Change) bool {
+	if !st.Ready() || u.Deleting || !checks(u, st) || st.Health.Status != health.Healthy {
+		return false
+	}
+	c, _, _ := conditionOf(t.object, healthy)
+	return c.status != isTrue || was.Applied != st.Applied && changedAny(news)
+}
+
+// changes tells what was done, a line for each change.
+func (t *teller) changes(news []unit.Change, which func(done string) bool) {
+	var lines []string
+	for _, c := range news {
+		if changed(c) && which(c.Done) {
+			lines = append(lines, c.ID.String()+" "+c.Done)
+		}
+	}
+	if len(lines) > 0 {
+		t.tell(report.Info, progressing, strings.Join(lines, "\n"))
+	}
+}
+
+// fresh returns the changes of st that were not in was.
+func fresh(was, st unit.Status) []unit.Change {
+	if !was.Began.Equal(st.Began) {
+		return st.Changes
+	}
+	return slices.DeleteFunc(slices.Clone(st.Changes), func(c unit.Change) bool { return slices.Contains(was.Changes, c) })
+}
+
+func changedAny(cs []unit.Change) bool { return slices.ContainsFunc(cs, changed) }
+
+func changed(c unit.Change) bool { return c.Done != "unchanged" && c.Done != "skipped" }

@@ -1,0 +1,138 @@
+// Package flux speaks the language of Flux's custom resources.
+package flux
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sane-gitops/sane/dialect"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/unit"
+)
+
+// The controllers whose work can be taken over.
+const (
+	SourceController    = "source-controller"    // GitRepositories
+	KustomizeController = "kustomize-controller" // Kustomizations
+)
+
+const (
+	sourceGroup    = "source.toolkit.fluxcd.io"
+	kustomizeGroup = "kustomize.toolkit.fluxcd.io"
+	eventGroup     = "event.toolkit.fluxcd.io"
+
+	requestedAt = "reconcile.fluxcd.io/requestedAt"
+	finalizer   = "finalizers.fluxcd.io"
+
+	ownerName      = kustomizeGroup + "/name"
+	ownerNamespace = kustomizeGroup + "/namespace"
+
+	artifactBase = "http://source-controller.flux-system.svc.cluster.local./"
+)
+
+// The kinds of which objects are read.
+var (
+	GitRepository = object.Kind{Group: sourceGroup, Name: "GitRepository"}
+	Kustomization = object.Kind{Group: kustomizeGroup, Name: "Kustomization"}
+)
+
+// A Config says how Flux's language is to be understood. The zero Config is
+// Flux's default.
+type Config struct {
+	NoCrossNamespace bool     // refuse sources in other namespaces than the Kustomization's
+	Controllers      []string // whose objects to keep; nil means all
+	ArtifactBase     string   // what artifacts' URLs begin with; "" means as Flux's in flux-system
+}
+
+// Check returns an error if c names a controller whose work can't be taken
+// over.
+func (c Config) Check() error {
+	for _, name := range c.Controllers {
+		if name != SourceController && name != KustomizeController {
+			return fmt.Errorf("unknown controller %q: want %s or %s", name, SourceController, KustomizeController)
+		}
+	}
+	return nil
+}
+
+func (c Config) keeps(controller string) bool {
+	return c.Controllers == nil || slices.Contains(c.Controllers, controller)
+}
+
+// New returns Flux's dialect. It panics if c does not pass [Config.Check].
+func New(c Config) dialect.Dialect {
+	if err := c.Check(); err != nil {
+		panic("flux: " + err.Error())
+	}
+	c.ArtifactBase = strings.TrimSuffix(cmp.Or(c.ArtifactBase, artifactBase), "/") + "/"
+	return flux{c}
+}
+
+type flux struct{ Config }
+
+func (f flux) Kinds() []object.Kind {
+	var kinds []object.Kind
+	if f.keeps(SourceController) {
+		kinds = append(kinds, GitRepository)
+	}
+	if f.keeps(KustomizeController) {
+		kinds = append(kinds, Kustomization)
+	}
+	return kinds
+}
+
+func (f flux) Read(o object.Object, r dialect.Reader) (dialect.Asked, error) {
+	kind := o.ID().Kind
+	if !slices.Contains(f.Kinds(), kind) {
+		return dialect.Asked{}, fmt.Errorf("flux: %s is no kind of ours", kind)
+	}
+	if kind == Kustomization {
+		return dialect.Asked{Units: []unit.Unit{f.kustomization(o)}}, nil
+	}
+	feed, err := f.gitRepository(o, r)
+	if err != nil {
+		return dialect.Asked{}, fmt.Errorf("flux: read %s: %w", o, err)
+	}
+	return dialect.Asked{Feeds: append(dialect.Asked{}.Feeds, feed)}, nil
+}
+
+// decode fills a typed object with what o asks for; its status is left out.
+func decode(o object.Object, into any) error {
+	if err := json.Unmarshal(o.Without("status").JSON(), into); err != nil {
+		return refuse("", nil, "can't read %s: %s", o.ID().Kind.Name, err)
+	}
+	return nil
+}
+
+func (f flux) Finalizer() string { return finalizer }
+
+func (f flux) Selector() string { return ownerName + "," + ownerNamespace }
+
+func (f flux) Owner(labels map[string]string) (unit.Name, bool) {
+	n := unit.Name{Kind: Kustomization, Namespace: labels[ownerNamespace], Name: labels[ownerName]}
+	return n, n.Namespace != "" && n.Name != ""
+}
+
+func (f flux) Manager(k object.Kind) string {
+	if k == Kustomization {
+		return "gotk-" + KustomizeController
+	}
+	return "gotk-" + SourceController
+}
+
+func (f flux) Exempt(o object.Object) unit.Exemption {
+	asks := func(key, value string) bool {
+		key = kustomizeGroup + "/" + key
+		return strings.EqualFold(o.Label(key), value) || strings.EqualFold(o.Annotation(key), value)
+	}
+	return unit.Exemption{
+		Ignore: asks("reconcile", "disabled") || asks("ssa", "Ignore"),
+		Once:   asks("ssa", "IfNotPresent"),
+		Merge:  asks("ssa", "Merge"),
+		Keep:   asks("prune", "disabled"),
+		Force:  asks("force", "enabled"),
+	}
+}

@@ -1,0 +1,92 @@
+package flux
+
+import (
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+
+	"github.com/sane-gitops/sane/dialect"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/source"
+)
+
+// gitRepository returns the feed that o asks for. Its error is r's.
+func (f flux) gitRepository(o object.Object, r dialect.Reader) (source.Feed, error) {
+	feed := source.Feed{
+		Name:       source.FeedName{Kind: GitRepository.Name, Namespace: o.Namespace(), Name: o.Name()},
+		Generation: o.Generation(),
+		Token:      o.Annotation(requestedAt),
+	}
+	var repo sourcev1.GitRepository
+	if feed.Err = decode(o, &repo); feed.Err != nil {
+		return feed, nil
+	}
+	follow(&feed, repo.Spec)
+	at, err := remoteURL(repo.Spec.URL)
+	if err == nil {
+		err = unfollowable(repo.Spec)
+	}
+	if err != nil {
+		feed.Err = err
+		return feed, nil
+	}
+	secret, err := secretOf(repo, r)
+	if err != nil {
+		return feed, err
+	}
+	feed.Remote.Access, feed.Err = secret.access(at)
+	return feed, nil
+}
+
+func follow(feed *source.Feed, spec sourcev1.GitRepositorySpec) {
+	feed.Remote = source.Remote{Type: "git", URL: spec.URL}
+	if spec.Timeout != nil {
+		feed.Remote.Timeout = spec.Timeout.Duration
+	}
+	if ref := spec.Reference; ref != nil {
+		feed.Ref = source.Ref{Branch: ref.Branch, Tag: ref.Tag, Semver: ref.SemVer, Name: ref.Name, Commit: ref.Commit}
+	}
+	feed.Ignore = spec.Ignore
+	feed.Every = spec.Interval.Duration
+	feed.Paused = spec.Suspend
+}
+
+// remoteURL parses a URL that git can fetch from. Its errors give no password
+// away.
+func remoteURL(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return nil, refuse(urlInvalid, source.ErrURL, "failed to parse url%s", whyNot(s, err))
+	}
+	if !slices.Contains([]string{"http", "https", "ssh"}, u.Scheme) {
+		return nil, refuse(urlInvalid, source.ErrURL, "failed to parse url '%s': scheme %q is none of http, https and ssh", u.Redacted(), u.Scheme)
+	}
+	if u.Host == "" {
+		return nil, refuse(urlInvalid, source.ErrURL, "failed to parse url '%s': there is no host", u.Redacted())
+	}
+	return u, nil
+}
+
+func whyNot(s string, err error) string {
+	var e *url.Error
+	if strings.Contains(s, "@") || !errors.As(err, &e) {
+		return ""
+	}
+	return " '" + s + "': " + e.Err.Error()
+}
+
+// unfollowable returns an error that names what in spec is not supported yet.
+func unfollowable(spec sourcev1.GitRepositorySpec) error {
+	return unsupported(
+		field{"spec.include", len(spec.Include) > 0},
+		field{"spec.provider '" + spec.Provider + "'", spec.Provider != "" && spec.Provider != sourcev1.GitProviderGeneric},
+		field{"spec.proxySecretRef", spec.ProxySecretRef != nil},
+		field{"spec.recurseSubmodules", spec.RecurseSubmodules},
+		field{"spec.serviceAccountName", spec.ServiceAccountName != ""},
+		field{"spec.sparseCheckout", len(spec.SparseCheckout) > 0},
+		field{"spec.verify", spec.Verification != nil},
+	)
+}

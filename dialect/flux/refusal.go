@@ -1,0 +1,90 @@
+package flux
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/sane-gitops/sane/fault"
+)
+
+// Reasons of conditions and events.
+const (
+	succeeded           = "Succeeded"
+	progressing         = "Progressing"
+	progressingRetry    = "ProgressingWithRetry"
+	accessDenied        = "AccessDenied"
+	artifactFailed      = "ArtifactFailed"
+	buildFailed         = "BuildFailed"
+	dependencyNotReady  = "DependencyNotReady"
+	featureDisabled     = "FeatureGateDisabled"
+	healthCanceled      = "HealthCheckCanceled"
+	healthFailed        = "HealthCheckFailed"
+	invalidPath         = "InvalidPath"
+	pruneFailed         = "PruneFailed"
+	reconcileFailed     = "ReconciliationFailed"
+	reconcileSucceeded  = "ReconciliationSucceeded"
+	authFailed          = "AuthenticationFailed"
+	archiveFailed       = "ArchiveOperationFailed"
+	emptyRepository     = "EmptyGitRepository"
+	gitFailed           = "GitOperationFailed"
+	newArtifact         = "NewArtifact"
+	urlInvalid          = "URLInvalid"
+	artifactOutdated    = "ArtifactOutdated"
+	artifactInStorage   = "ArtifactInStorage"
+	storageFailed       = "StorageOperationFailed"
+	fetchFailed         = "FetchFailed"
+	ready, reconciling  = "Ready", "Reconciling"
+	stalled, healthy    = "Stalled", "Healthy"
+	isTrue, isFalse     = "True", "False"
+	isUnknown           = "Unknown"
+	maxMessage          = 20000 // bytes of a condition's message, as in Flux
+	maxHistory          = 5
+	reconcileInProgress = "Reconciliation in progress"
+)
+
+// A refusal is an error with the very words and the reason by which Flux's
+// users know it.
+type refusal struct {
+	reason string // "" is for the phase to tell
+	text   string
+	is     error // what the error is one of, or nil
+}
+
+func (r refusal) Error() string { return r.text }
+func (r refusal) Unwrap() error { return r.is }
+
+// refuse returns an error that waits for an edit.
+func refuse(reason string, is error, format string, args ...any) error {
+	return fault.Input(refusal{reason, fmt.Sprintf(format, args...), is})
+}
+
+// reasonIn returns the reason that a refusal in err gives, if it does.
+func reasonIn(err error) string {
+	var r refusal
+	errors.As(err, &r)
+	return r.reason
+}
+
+// A field is a part of a spec that would mean something, and whether it is set.
+type field struct {
+	name string
+	set  bool
+}
+
+// unsupported returns an error that names the fields that are set, or nil.
+func unsupported(fields ...field) error {
+	var names []string
+	for _, f := range fields {
+		if f.set {
+			names = append(names, f.name)
+		}
+	}
+	switch len(names) {
+	case 0:
+		return nil
+	case 1:
+		return refuse(featureDisabled, nil, "%s is not supported yet", names[0])
+	}
+	return refuse(featureDisabled, nil, "%s are not supported yet", strings.Join(names, ", "))
+}

@@ -1,0 +1,159 @@
+package flux
+
+import (
+	"cmp"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/sane-gitops/sane/digest"
+	"github.com/sane-gitops/sane/fault"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/report"
+	"github.com/sane-gitops/sane/source"
+)
+
+func (f flux) TellFeed(o object.Object, feed source.Feed, was, st source.Status, now time.Time) (object.Object, []report.Event) {
+	v := judgeFeed(st)
+	if feed.Paused || v == (verdict{}) {
+		return o, nil
+	}
+	d := &draft{o, cmp.Or(feed.Generation, o.Generation()), now}
+	d.artifact(f.ArtifactBase, feed.Name, st)
+	d.outcome(v, v.doing())
+	d.fetched(v, st)
+	if v.status == isTrue {
+		d.ignores(feed.Ignore)
+	}
+	if v.over {
+		d.name("lastHandledReconcileAt", st.Token)
+	}
+	return d.Object, feedEvents(newTeller(o, SourceController, now), was, st)
+}
+
+const inProgress = "reconciliation in progress"
+
+// doing is what the Reconciling condition says.
+func (v verdict) doing() string {
+	if v.status == isUnknown {
+		return v.message
+	}
+	return inProgress
+}
+
+// judgeFeed returns what st means for the Ready condition.
+func judgeFeed(st source.Status) verdict {
+	switch {
+	case st.Err != nil:
+		return verdict{isFalse, feedFailure(st.Err), shorten(st.Err.Error()), hopeless(st.Err), true}
+	case st.Busy:
+		return verdict{isUnknown, progressing, "building artifact: new upstream revision", false, false}
+	case !st.Revision.IsZero():
+		return verdict{isTrue, succeeded, stored(st.Revision.Name), false, true}
+	}
+	return verdict{}
+}
+
+func stored(revision string) string { return "stored artifact for revision '" + revision + "'" }
+
+var feedReasons = []struct {
+	is     error
+	reason string
+}{
+	{source.ErrURL, urlInvalid},
+	{source.ErrAuth, authFailed},
+	{source.ErrEmpty, emptyRepository},
+	{source.ErrStorage, archiveFailed},
+}
+
+func feedFailure(err error) string {
+	if reason := reasonIn(err); reason != "" {
+		return reason
+	}
+	for _, r := range feedReasons {
+		if errors.Is(err, r.is) {
+			return r.reason
+		}
+	}
+	return gitFailed
+}
+
+// hopeless reports whether only an edit of the object can cure err. What is
+// amiss with a repository or a Secret can be cured there.
+func hopeless(err error) bool {
+	for _, elsewhere := range []error{source.ErrAuth, source.ErrNotFound, source.ErrEmpty} {
+		if errors.Is(err, elsewhere) {
+			return false
+		}
+	}
+	return fault.IsInput(err) || errors.Is(err, source.ErrURL)
+}
+
+// fetched writes the conditions that make up Ready.
+func (d *draft) fetched(v verdict, st source.Status) {
+	if name := text(d.Object, "artifact", "revision"); name != "" {
+		d.mark(condition{artifactInStorage, isTrue, succeeded, stored(name)})
+		if st.Busy {
+			d.mark(condition{artifactOutdated, isTrue, "NewRevision", "new upstream revision"})
+		}
+	}
+	failed, other := fetchFailed, storageFailed
+	if v.reason == archiveFailed {
+		failed, other = other, failed
+	}
+	switch v.status {
+	case isTrue:
+		d.unmark(failed, other, artifactOutdated)
+	case isFalse:
+		d.mark(condition{failed, isTrue, v.reason, v.message})
+		d.unmark(other)
+	}
+}
+
+// artifact writes the newest snapshot. What its digest names is the content of
+// the tree: there is no archive.
+func (d *draft) artifact(base string, n source.FeedName, st source.Status) {
+	if st.Revision.IsZero() || text(d.Object, "artifact", "revision") == st.Revision.Name {
+		return
+	}
+	sum := cmp.Or(st.Revision.Digest, digest.Of([]byte(st.Revision.Name)))
+	_, hex, _ := strings.Cut(string(sum), ":")
+	path := strings.Join([]string{strings.ToLower(n.Kind), n.Namespace, n.Name, hex + ".tar.gz"}, "/")
+	since := st.Since
+	if since.IsZero() {
+		since = d.now
+	}
+	d.set("artifact", map[string]any{
+		"digest":         string(sum),
+		"lastUpdateTime": stamp(since),
+		"path":           path,
+		"revision":       st.Revision.Name,
+		"url":            base + path,
+	})
+}
+
+func (d *draft) ignores(rules *string) {
+	if rules == nil {
+		d.drop("observedIgnore")
+		return
+	}
+	d.set("observedIgnore", *rules)
+}
+
+// feedEvents tells the way from was to st.
+func feedEvents(t *teller, was, st source.Status) []report.Event {
+	prev, v := judgeFeed(was), judgeFeed(st)
+	t.about("revision", st.Revision.Name)
+	message := "stored artifact for commit '" + cmp.Or(st.Commit.Subject, st.Revision.Name) + "'"
+	switch {
+	case v.status == isFalse && v != prev:
+		t.tell(report.Error, v.reason, v.message)
+	case v.status == isTrue && was.Revision != st.Revision:
+		t.about("digest", string(st.Revision.Digest))
+		t.tell(report.Info, newArtifact, message)
+	case v.status == isTrue && prev.status == isFalse:
+		t.about("digest", string(st.Revision.Digest))
+		t.tell(report.Info, succeeded, message)
+	}
+	return t.events
+}

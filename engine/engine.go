@@ -1,0 +1,179 @@
+// Package engine keeps units as they should be.
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/dialect"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/observe"
+	"github.com/sane-gitops/sane/render"
+	"github.com/sane-gitops/sane/report"
+	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/unit"
+)
+
+// A Config says what an engine works with. Fields without a comment about
+// their zero value must be set.
+type Config struct {
+	Cluster  cluster.Cluster
+	Sources  map[string]source.Source // by source.Remote.Type
+	Renderer Renderer
+	Dialect  dialect.Dialect
+	Sinks    []report.Sink // none: nobody is told
+	Dir      string        // for what helps after a restart; "" means that nothing is kept
+
+	Units   int // kept at a time; 0 means 8
+	Feeds   int // followed at a time; 0 means 16
+	Applies int // requests at a time for one unit; 0 means 4
+
+	Selector  string // of the dialect's objects, by label; "" means all
+	Namespace string // of the dialect's objects; "" means all
+
+	// Kept is told how long it took to bring a unit, or to find out that
+	// nothing was to be done. nil means that nobody wants to know.
+	Kept func(unit.Name, time.Duration)
+
+	Now func() time.Time // nil means time.Now
+	Log *slog.Logger     // nil means slog.Default()
+}
+
+// A Renderer renders and keeps what it rendered until a read would differ, as
+// [render.Keeper] does.
+type Renderer interface {
+	Render(ctx context.Context, key string, in render.Input) (res render.Result, fresh bool, err error)
+	Objects(ctx context.Context, res render.Result) ([]object.Object, error)
+	Forget(key string)
+}
+
+// An Engine keeps units as they should be.
+type Engine struct {
+	c     Config
+	log   *slog.Logger
+	now   func() time.Time
+	feedQ *queue[source.FeedName]
+	unitQ *queue[unit.Name]
+	ready chan struct{} // closed when all kinds of the dialect have been listed
+
+	look *observe.Watcher // set by Run before anything else
+	refs *references
+
+	mu      sync.Mutex
+	feeds   map[source.FeedName]*feed // guarded by mu
+	units   map[unit.Name]*keeping    // guarded by mu
+	asked   map[object.ID]asking      // guarded by mu; what each custom resource asks for
+	users   index[source.FeedName]    // guarded by mu; units by the feed that they use
+	after   index[unit.Name]          // guarded by mu; units by the unit that they come after
+	checked index[object.ID]          // guarded by mu; units by the object whose health they check
+}
+
+// An index names units by something that they refer to.
+type index[K comparable] map[K]map[unit.Name]bool
+
+func (x index[K]) add(k K, u unit.Name) {
+	if x[k] == nil {
+		x[k] = make(map[unit.Name]bool)
+	}
+	x[k][u] = true
+}
+
+func (x index[K]) remove(k K, u unit.Name) {
+	if delete(x[k], u); len(x[k]) == 0 {
+		delete(x, k)
+	}
+}
+
+// New returns an engine.
+func New(c Config) (*Engine, error) {
+	switch {
+	case c.Cluster == nil:
+		return nil, errors.New("engine: no cluster")
+	case c.Renderer == nil:
+		return nil, errors.New("engine: no renderer")
+	case c.Dialect == nil:
+		return nil, errors.New("engine: no dialect")
+	}
+	c.Units = cmp.Or(c.Units, 8)
+	c.Feeds = cmp.Or(c.Feeds, 16)
+	c.Applies = cmp.Or(c.Applies, 4)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	e := &Engine{
+		c: c, log: c.Log, now: c.Now,
+		feedQ:   newQueue[source.FeedName](c.Now),
+		unitQ:   newQueue[unit.Name](c.Now),
+		ready:   make(chan struct{}),
+		feeds:   make(map[source.FeedName]*feed),
+		units:   make(map[unit.Name]*keeping),
+		asked:   make(map[object.ID]asking),
+		users:   make(index[source.FeedName]),
+		after:   make(index[unit.Name]),
+		checked: make(index[object.ID]),
+	}
+	return e, nil
+}
+
+// Run keeps every unit that the dialect's objects ask for as it should be,
+// until ctx is done. It returns when all that it has begun has ended.
+func (e *Engine) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer stop()
+	e.look = observe.New(ctx, observe.Config{
+		Cluster: e.c.Cluster, Selector: e.c.Dialect.Selector(), Manager: manager,
+		Owner: e.c.Dialect.Owner, Exempt: e.c.Dialect.Exempt, Changed: e.sighted, Log: e.log,
+	})
+	defer e.look.Close()
+	e.refs = newReferences(ctx, e)
+	defer e.refs.close()
+	e.intake(ctx, &all)
+	select {
+	case <-e.ready:
+	case <-ctx.Done():
+		return nil
+	}
+	for range e.c.Feeds {
+		all.Go(func() { e.followFeeds(ctx) })
+	}
+	for range e.c.Units {
+		all.Go(func() { e.keepUnits(ctx) })
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// Ready reports whether all that the dialect's objects ask for is known.
+func (e *Engine) Ready() bool {
+	select {
+	case <-e.ready:
+		return true
+	default:
+		return false
+	}
+}
+
+// Busy returns how many feeds and units are being seen to, or wait for a turn.
+func (e *Engine) Busy() int { return e.feedQ.Len() + e.unitQ.Len() }
+
+// sighted is told by the observer that an object does not stand as it did.
+func (e *Engine) sighted(owner unit.Name, id object.ID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.units[owner] != nil {
+		e.unitQ.Add(owner, drifted)
+	}
+	for u := range e.checked[id] {
+		e.unitQ.Add(u, changed)
+	}
+}

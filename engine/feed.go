@@ -1,0 +1,225 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/sane-gitops/sane/fault"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/unit"
+)
+
+// A feed is a source that is kept fresh.
+type feed struct {
+	by     object.ID // the object that asks for it
+	want   source.Feed
+	status source.Status
+	tree   *source.Snapshot // with its ignore rules in force; nil if there is none yet
+	ignore string           // the rules with which tree was made
+	fails  int              // in a row
+
+	deleting bool
+}
+
+// putFeed takes in that o asks for f. e.mu is held.
+func (e *Engine) putFeed(o object.Object, f source.Feed) {
+	have := e.feeds[f.Name]
+	if have == nil {
+		have = &feed{by: o.ID(), status: e.c.Dialect.RecallFeed(o)}
+		e.feeds[f.Name] = have
+	}
+	have.want, have.deleting = f, o.Deleting()
+	e.feedQ.Add(f.Name, asked)
+}
+
+// dropFeed takes in that nobody asks for a feed any more. e.mu is held.
+func (e *Engine) dropFeed(name source.FeedName) {
+	delete(e.feeds, name)
+	for u := range e.users[name] {
+		e.unitQ.Add(u, changed)
+	}
+}
+
+// followFeeds sees to one feed after the other until ctx is done.
+func (e *Engine) followFeeds(ctx context.Context) {
+	for {
+		name, ok := e.feedQ.Next(ctx)
+		if !ok {
+			return
+		}
+		e.feedQ.Done(name, e.follow(ctx, name), unchanged)
+	}
+}
+
+// follow looks at a feed's source once and returns when to look again.
+func (e *Engine) follow(ctx context.Context, name source.FeedName) time.Time {
+	e.mu.Lock()
+	f := e.feeds[name]
+	if f == nil {
+		e.mu.Unlock()
+		return time.Time{}
+	}
+	now := *f
+	e.mu.Unlock()
+
+	switch {
+	case now.deleting:
+		return e.letGo(ctx, now.by)
+	case now.want.Paused:
+		return time.Time{}
+	}
+	if err := e.hold(ctx, now.by); err != nil {
+		return e.soon(1)
+	}
+	st, tree := e.look1(ctx, now)
+	if ctx.Err() != nil {
+		return time.Time{}
+	}
+	e.moved(name, now, st, tree)
+	e.tellFeed(ctx, now, st)
+	if st.Err != nil {
+		return e.feedRetry(now, st.Err)
+	}
+	return e.now().Add(jitter(now.want.Every))
+}
+
+// feedRetry says when to try again after an error: sooner at first, and never
+// later than the feed is looked at anyway.
+func (e *Engine) feedRetry(f feed, err error) time.Time {
+	if fault.IsInput(err) {
+		return e.now().Add(jitter(f.want.Every))
+	}
+	return e.now().Add(min(backoff(f.fails+1), f.want.Every))
+}
+
+// look1 asks the source what the feed's reference means now, and fetches the
+// tree if there is a new one. It returns what became of it; the tree is nil if
+// it is the one that is here.
+func (e *Engine) look1(ctx context.Context, f feed) (source.Status, *source.Snapshot) {
+	st := f.status
+	st.Token = f.want.Token
+	if f.want.Err != nil {
+		st.Err = f.want.Err
+		return st, nil
+	}
+	src, ok := e.c.Sources[f.want.Remote.Type]
+	if !ok {
+		st.Err = fault.Input(fmt.Errorf("sources of type %q are not supported", f.want.Remote.Type))
+		return st, nil
+	}
+	rev, err := src.Resolve(ctx, f.want.Remote, f.want.Ref)
+	if err != nil {
+		st.Err = err
+		return st, e.lastKnown(ctx, f, src)
+	}
+	if f.current(rev) {
+		st.Err = nil
+		return st, nil
+	}
+	snap, err := src.Fetch(ctx, f.want.Remote, f.want.Ref, rev)
+	if err != nil {
+		st.Err = err
+		return st, e.lastKnown(ctx, f, src)
+	}
+	if rev != st.Revision {
+		st.Since = e.now()
+		e.log.Info("fetched", "feed", f.want.Name.String(), "rev", rev.Name)
+	}
+	st.Revision, st.Commit, st.Err = rev, snap.Commit, nil
+	snap.Tree = source.Filter(snap.Tree, f.want.Ignore)
+	return st, snap
+}
+
+// current reports whether the tree that is here is the one at rev.
+func (f feed) current(rev source.Revision) bool {
+	return f.tree != nil && f.status.Revision == rev && f.ignore == rules(f.want.Ignore)
+}
+
+func rules(ignore *string) string {
+	if ignore == nil {
+		return ""
+	}
+	return "+" + *ignore
+}
+
+// lastKnown returns the tree at the revision that was current before a restart,
+// while the server cannot be asked for a newer one. It is nil if there is a tree
+// already, or none can be had.
+func (e *Engine) lastKnown(ctx context.Context, f feed, src source.Source) *source.Snapshot {
+	if f.tree != nil || f.status.Revision.IsZero() {
+		return nil
+	}
+	snap, err := src.Fetch(ctx, f.want.Remote, f.want.Ref, f.status.Revision)
+	if err != nil {
+		return nil
+	}
+	snap.Tree = source.Filter(snap.Tree, f.want.Ignore)
+	return snap
+}
+
+// moved takes in what became of a feed and, where there is a new tree, has all
+// units that use it look at it.
+func (e *Engine) moved(name source.FeedName, was feed, st source.Status, tree *source.Snapshot) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	f := e.feeds[name]
+	if f == nil {
+		return
+	}
+	f.status = st
+	if f.fails++; st.Err == nil {
+		f.fails = 0
+	}
+	if tree == nil {
+		return
+	}
+	f.tree, f.ignore = tree, rules(was.want.Ignore)
+	for u := range e.users[name] {
+		e.unitQ.Add(u, changed)
+	}
+}
+
+// tellFeed writes what became of a feed into the object that asks for it.
+func (e *Engine) tellFeed(ctx context.Context, f feed, st source.Status) {
+	o, ok := e.object(f.by)
+	if !ok {
+		return
+	}
+	told, events := e.c.Dialect.TellFeed(o, f.want, f.status, st, e.now())
+	if err := e.write(ctx, o, told); err != nil {
+		e.log.Warn("write status", "object", f.by.String(), "error", err)
+		return
+	}
+	e.tell(events)
+}
+
+// errNotYet says that a feed has no tree yet.
+var errNotYet = errors.New("not fetched yet")
+
+// source returns the feed that a unit uses, as it stands now. e.mu is held.
+func (e *Engine) source(u unit.Unit) (feed, bool) {
+	f := e.feeds[u.Source]
+	if f == nil {
+		return feed{}, false
+	}
+	return *f, true
+}
+
+// jitter spreads d by 5 % either way, so that what began together does not go
+// on together.
+func jitter(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (0.95 + 0.1*rand.Float64()))
+}
+
+// backoff returns how long to wait after the nth failure in a row: from 750 ms
+// to 15 minutes.
+func backoff(n int) time.Duration {
+	return min(750*time.Millisecond<<min(max(n-1, 0), 12), 15*time.Minute)
+}
+
+// soon returns when to try again after the nth failure in a row.
+func (e *Engine) soon(n int) time.Time { return e.now().Add(backoff(n)) }

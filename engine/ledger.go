@@ -1,0 +1,164 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+
+	"github.com/sane-gitops/sane/digest"
+	"github.com/sane-gitops/sane/inventory"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/observe"
+	"github.com/sane-gitops/sane/plan"
+	"github.com/sane-gitops/sane/unit"
+)
+
+// A mark is a short digest of an object as it is applied.
+type mark [16]byte
+
+func markOf(o object.Object) mark {
+	sum := sha256.Sum256(o.JSON())
+	return mark(sum[:16])
+}
+
+// An as is how an object was made: what was wanted, and how it stood right
+// afterwards. While it stands so still, it is as it was wanted.
+type as struct {
+	Version string        // the API version by which it was applied
+	Want    mark          //
+	UID     string        //
+	Entry   observe.Entry // of our manager
+	Alone   bool          // it asks to be left alone
+	Once    bool          // it asks to be created only
+	Merge   bool          // it asks that others keep their fields
+}
+
+func madeAs(s plan.Step, seen observe.Sighting) as {
+	return as{
+		Version: s.Want.Version(), Want: markOf(s.Want), UID: seen.UID, Entry: seen.Entry,
+		Alone: s.Exempt.Ignore, Once: s.Exempt.Once, Merge: s.Exempt.Merge,
+	}
+}
+
+// holds reports whether an object that was seen so is as it was made.
+func (a as) holds(s observe.Sighting) bool {
+	switch {
+	case a.Alone:
+		return true
+	case s.Gone || s.UID == "":
+		return false
+	case a.Once:
+		return true
+	}
+	return s.UID == a.UID && s.Entry == a.Entry && (a.Merge || !s.Usurped)
+}
+
+// A ledger is what a unit has made. It is kept on disk as well: it is never
+// trusted beyond what the cluster says of each object, so the worst that an old
+// or a lost one does is cost requests.
+type ledger struct {
+	Rendered digest.Digest // of the objects that were made
+	Partial  bool          // not all of them were
+	Objects  map[object.ID]as
+
+	loaded bool
+}
+
+// begin takes note that the objects in meant are about to be made.
+func (l *ledger) begin(rendered digest.Digest, meant inventory.Set) {
+	old := l.Objects
+	*l = ledger{Rendered: rendered, Partial: true, Objects: make(map[object.ID]as, len(meant)), loaded: true}
+	for id := range meant {
+		if a, ok := old[id]; ok {
+			l.Objects[id] = a
+		}
+	}
+}
+
+// owned returns the names of all objects in the ledger.
+func (l *ledger) owned() inventory.Set {
+	set := make(inventory.Set, len(l.Objects))
+	for id, a := range l.Objects {
+		set[id] = a.Version
+	}
+	return set
+}
+
+// The form on disk: maps can't have structs as keys there.
+type ledgerFile struct {
+	Unit     string
+	Rendered digest.Digest
+	IDs      []object.ID
+	As       []as
+}
+
+func (e *Engine) ledgerPath(name unit.Name) string {
+	sum := sha256.Sum256([]byte(name.Kind.String() + "\x00" + name.String()))
+	return filepath.Join(e.c.Dir, "units", hex.EncodeToString(sum[:12])+".json")
+}
+
+// recall reads the unit's ledger from disk, once.
+func (r *run) recall() {
+	l := &r.k.made
+	if l.loaded {
+		return
+	}
+	l.loaded = true
+	if r.e.c.Dir == "" {
+		return
+	}
+	data, err := os.ReadFile(r.e.ledgerPath(r.u.Name))
+	if err != nil {
+		return
+	}
+	var f ledgerFile
+	if json.Unmarshal(data, &f) != nil || f.Unit != r.u.Name.String() || len(f.IDs) != len(f.As) {
+		return
+	}
+	l.Rendered, l.Objects = f.Rendered, make(map[object.ID]as, len(f.IDs))
+	for i, id := range f.IDs {
+		l.Objects[id] = f.As[i]
+	}
+}
+
+// saveLedger writes a unit's ledger to disk. If it can't, the next start costs
+// requests, and nothing else is lost.
+func (e *Engine) saveLedger(name unit.Name, l *ledger) {
+	if e.c.Dir == "" {
+		return
+	}
+	f := ledgerFile{Unit: name.String(), Rendered: l.Rendered}
+	for id, a := range maps.All(l.Objects) {
+		f.IDs = append(f.IDs, id)
+		f.As = append(f.As, a)
+	}
+	if err := writeFile(e.ledgerPath(name), f); err != nil {
+		e.log.Warn("save ledger", "unit", name.String(), "error", err)
+	}
+}
+
+// writeFile writes v as JSON so that a reader finds all of it or what was there
+// before.
+func writeFile(path string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+func (e *Engine) forgetLedger(name unit.Name) {
+	if e.c.Dir != "" {
+		os.Remove(e.ledgerPath(name)) //nolint:errcheck // what is left is not trusted
+	}
+}

@@ -1,0 +1,221 @@
+package engine
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+)
+
+// A priority says what goes first. Lower is sooner.
+type priority uint8
+
+const (
+	asked     priority = iota // somebody waits for it
+	drifted                   // the cluster is not as it should be
+	changed                   // what is wanted has changed
+	retried                   // it failed before
+	unchanged                 // there is most likely nothing to do
+)
+
+// A queue hands out keys, the most urgent first and each to one worker at a
+// time. A key that is added while a worker has it is handed out again when the
+// worker is done. It is safe for use by several goroutines at once.
+type queue[K comparable] struct {
+	now func() time.Time
+
+	mu    sync.Mutex
+	ready order[K]       // guarded by mu
+	later order[K]       // guarded by mu; by time
+	items map[K]*item[K] // guarded by mu
+	seq   uint64         // guarded by mu
+	alarm *time.Timer    // guarded by mu; for the first of later
+	wake  chan struct{}  // has room for one
+}
+
+type item[K comparable] struct {
+	key   K
+	prio  priority
+	seq   uint64
+	due   time.Time // zero in ready
+	index int       // in the heap that it is in; -1 in none
+	in    *order[K]
+	busy  bool // a worker has it
+	again bool // it was added meanwhile, at prio
+}
+
+func newQueue[K comparable](now func() time.Time) *queue[K] {
+	q := &queue[K]{now: now, items: make(map[K]*item[K]), wake: make(chan struct{}, 1)}
+	q.later.byTime = true
+	return q
+}
+
+// Add asks for key to be handed out now. If it is to be already, the more
+// urgent priority counts.
+func (q *queue[K]) Add(key K, prio priority) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	it := q.item(key)
+	switch {
+	case it.busy:
+		if !it.again || prio < it.prio {
+			it.prio = prio
+		}
+		it.again = true
+	case it.in == &q.ready:
+		if prio < it.prio {
+			it.prio = prio
+			heap.Fix(&q.ready, it.index)
+		}
+	default:
+		q.remove(it)
+		q.push(it, prio)
+	}
+}
+
+func (q *queue[K]) item(key K) *item[K] {
+	it := q.items[key]
+	if it == nil {
+		it = &item[K]{key: key, index: -1}
+		q.items[key] = it
+	}
+	return it
+}
+
+func (q *queue[K]) push(it *item[K], prio priority) {
+	q.seq++
+	it.prio, it.seq, it.due, it.in = prio, q.seq, time.Time{}, &q.ready
+	heap.Push(&q.ready, it)
+	q.signal()
+}
+
+func (q *queue[K]) remove(it *item[K]) {
+	if it.in != nil {
+		heap.Remove(it.in, it.index)
+		it.in = nil
+	}
+}
+
+// signal wakes one waiting worker, who wakes the next if there is more.
+func (q *queue[K]) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Next returns the most urgent key, waiting for one if need be, and false when
+// ctx is done. The caller has the key until it calls Done.
+func (q *queue[K]) Next(ctx context.Context) (K, bool) {
+	for {
+		if key, ok := q.take(); ok {
+			return key, true
+		}
+		select {
+		case <-q.wake:
+		case <-ctx.Done():
+			var none K
+			return none, false
+		}
+	}
+}
+
+func (q *queue[K]) take() (K, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.ripen()
+	if q.ready.Len() == 0 {
+		var none K
+		return none, false
+	}
+	it := heap.Pop(&q.ready).(*item[K])
+	it.in, it.busy, it.again = nil, true, false
+	if q.ready.Len() > 0 {
+		q.signal()
+	}
+	return it.key, true
+}
+
+// ripen moves what is due from later to ready and sets the alarm for the rest.
+func (q *queue[K]) ripen() {
+	now := q.now()
+	for q.later.Len() > 0 {
+		it := q.later.items[0]
+		if wait := it.due.Sub(now); wait > 0 {
+			if q.alarm != nil {
+				q.alarm.Stop()
+			}
+			q.alarm = time.AfterFunc(wait, q.signal)
+			return
+		}
+		prio := it.prio
+		q.remove(it)
+		q.push(it, prio)
+	}
+}
+
+// Done gives key back. It is handed out again at due, at the given priority,
+// unless due is zero or it is added sooner.
+func (q *queue[K]) Done(key K, due time.Time, prio priority) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	it := q.items[key]
+	it.busy = false
+	switch {
+	case it.again:
+		it.again = false
+		q.push(it, it.prio)
+	case due.IsZero():
+		delete(q.items, key)
+	default:
+		it.due, it.prio, it.in = due, prio, &q.later
+		heap.Push(&q.later, it)
+		q.signal()
+	}
+}
+
+// Len returns how many keys are ready or with a worker.
+func (q *queue[K]) Len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.items) - q.later.Len()
+}
+
+// An order is a heap of items.
+type order[K comparable] struct {
+	items  []*item[K]
+	byTime bool
+}
+
+func (o *order[K]) Len() int { return len(o.items) }
+
+func (o *order[K]) Less(i, j int) bool {
+	a, b := o.items[i], o.items[j]
+	if o.byTime {
+		return a.due.Before(b.due)
+	}
+	if a.prio != b.prio {
+		return a.prio < b.prio
+	}
+	return a.seq < b.seq
+}
+
+func (o *order[K]) Swap(i, j int) {
+	o.items[i], o.items[j] = o.items[j], o.items[i]
+	o.items[i].index, o.items[j].index = i, j
+}
+
+func (o *order[K]) Push(x any) {
+	it := x.(*item[K])
+	it.index = len(o.items)
+	o.items = append(o.items, it)
+}
+
+func (o *order[K]) Pop() any {
+	n := len(o.items) - 1
+	it := o.items[n]
+	o.items[n] = nil
+	o.items = o.items[:n]
+	it.index = -1
+	return it
+}

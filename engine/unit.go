@@ -1,0 +1,283 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sane-gitops/sane/fault"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/unit"
+)
+
+// A keeping is a unit that is kept.
+type keeping struct {
+	// Guarded by Engine.mu.
+	by     object.ID // the object that asks for it
+	want   unit.Unit
+	status unit.Status // as it stands
+	told   unit.Status // as it was last written
+
+	// Of the worker that has it.
+	made  ledger
+	fails int       // in a row
+	since time.Time // when it began to wait for what it waits for; zero if it does not
+	goal  goal      // what it was brought to, or is being brought to
+	drift map[object.ID]fight
+}
+
+// A goal is what a unit is to be brought to. While it stays the same, deadlines
+// go on.
+type goal struct {
+	generation int64
+	revision   source.Revision
+}
+
+// putUnit takes in that o asks for u. e.mu is held.
+func (e *Engine) putUnit(o object.Object, u unit.Unit) {
+	k := e.units[u.Name]
+	prio := changed
+	if k == nil {
+		k = &keeping{by: o.ID(), status: e.c.Dialect.RecallUnit(o)}
+		k.told = k.status
+		e.units[u.Name] = k
+	} else {
+		e.unlink(k.want)
+		if k.want.Token != u.Token {
+			prio = asked
+		}
+	}
+	k.want = u
+	e.link(u)
+	e.unitQ.Add(u.Name, prio)
+	for d := range e.after[u.Name] {
+		e.unitQ.Add(d, changed)
+	}
+}
+
+func (e *Engine) link(u unit.Unit) {
+	e.users.add(u.Source, u.Name)
+	for _, a := range u.After {
+		e.after.add(a, u.Name)
+	}
+	for _, id := range u.Checks {
+		e.checked.add(id, u.Name)
+	}
+}
+
+func (e *Engine) unlink(u unit.Unit) {
+	e.users.remove(u.Source, u.Name)
+	for _, a := range u.After {
+		e.after.remove(a, u.Name)
+	}
+	for _, id := range u.Checks {
+		e.checked.remove(id, u.Name)
+	}
+}
+
+// dropUnit takes in that nobody asks for a unit any more. e.mu is held.
+func (e *Engine) dropUnit(name unit.Name) {
+	k := e.units[name]
+	if k == nil {
+		return
+	}
+	e.unlink(k.want)
+	delete(e.units, name)
+	e.c.Renderer.Forget(name.String())
+	e.forgetLedger(name)
+	for d := range e.after[name] {
+		e.unitQ.Add(d, changed)
+	}
+}
+
+// keepUnits sees to one unit after the other until ctx is done.
+func (e *Engine) keepUnits(ctx context.Context) {
+	for {
+		name, ok := e.unitQ.Next(ctx)
+		if !ok {
+			return
+		}
+		due, prio := e.keep(ctx, name)
+		e.unitQ.Done(name, due, prio)
+	}
+}
+
+// keep brings a unit as far as it can be brought now. It returns when to look
+// at it again if nothing happens before.
+func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority) {
+	began := e.now()
+	r, ok := e.begin(name)
+	if !ok {
+		return time.Time{}, unchanged
+	}
+	switch {
+	case r.u.Deleting:
+		return e.takeDown(ctx, r), retried
+	case r.u.Paused:
+		return time.Time{}, unchanged
+	}
+	if err := e.hold(ctx, r.k.by); err != nil {
+		e.log.Warn("add finalizer", "object", r.k.by.String(), "error", err)
+		return e.soon(1), retried
+	}
+	r.bring(ctx)
+	if ctx.Err() != nil {
+		return time.Time{}, unchanged // what was begun is taken up after the restart
+	}
+	if e.c.Kept != nil {
+		e.c.Kept(name, e.now().Sub(began))
+	}
+	return r.conclude(ctx)
+}
+
+// A run is one attempt to bring a unit to where it should be. Its worker has
+// the unit for itself.
+type run struct {
+	e     *Engine
+	k     *keeping
+	u     unit.Unit
+	src   feed // zero if there is none
+	found bool // there is a feed
+	was   unit.Status
+	st    unit.Status // what becomes of it
+	drift bool        // something was not as it had been made
+}
+
+// begin returns a run for the unit of that name, and whether there is one.
+func (e *Engine) begin(name unit.Name) (*run, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	k := e.units[name]
+	if k == nil {
+		return nil, false
+	}
+	r := &run{e: e, k: k, u: k.want, was: k.status}
+	r.src, r.found = e.source(k.want)
+	r.st = unit.Status{
+		Phase:      unit.Admitting,
+		Generation: k.want.Generation,
+		Attempted:  k.status.Attempted,
+		Applied:    k.status.Applied,
+		Rendered:   k.status.Rendered,
+		Owned:      k.status.Owned,
+		Token:      k.want.Token,
+		Began:      e.now(),
+	}
+	return r, true
+}
+
+// fail ends the run with an error.
+func (r *run) fail(err error) bool {
+	r.st.Err = err
+	return false
+}
+
+// wait ends the run until what it waits for happens.
+func (r *run) wait(on unit.On, format string, args ...any) bool {
+	r.st.Waits = unit.Wait{On: on, What: fmt.Sprintf(format, args...)}
+	return false
+}
+
+// grace is how long a unit may wait before anybody is told.
+const grace = time.Second
+
+// conclude takes in what became of the run, tells it where it is new, and
+// returns when to look at the unit again.
+func (r *run) conclude(ctx context.Context) (time.Time, priority) {
+	r.st.Ended = r.e.now()
+	due, prio := r.due()
+	if r.quiet() {
+		r.settle()
+		return due, prio
+	}
+	if err := r.say(ctx); err != nil {
+		r.e.log.Warn("write status", "unit", r.u.Name.String(), "error", err)
+		return r.e.soon(r.k.fails + 1), retried
+	}
+	r.settle()
+	return due, prio
+}
+
+// quiet reports whether a wait is too young to be told. What follows from a
+// change that has already been told as being under way is told when it lasts.
+func (r *run) quiet() bool {
+	if r.st.Waits.On == "" {
+		return false
+	}
+	young := r.st.Ended.Sub(r.k.since) < grace
+	return young && !(r.st.Waits.On == unit.OnHealth && r.k.told.Ready())
+}
+
+// due says when to look at the unit again if nothing happens before.
+func (r *run) due() (time.Time, priority) {
+	now := r.st.Ended
+	g := goal{r.st.Generation, r.src.status.Revision}
+	if r.st.Waits.On != "" {
+		if r.k.since.IsZero() || r.k.goal != g {
+			r.k.since, r.k.goal = now, g
+		}
+		if now.Sub(r.k.since) < grace {
+			return r.k.since.Add(grace), changed
+		}
+		if r.st.Waits.On == unit.OnHealth || r.st.Waits.On == unit.OnStage {
+			return r.k.since.Add(max(r.u.Timeout, grace)), retried
+		}
+		return now.Add(jitter(r.u.Every)), retried
+	}
+	r.k.goal = g
+	r.k.since = time.Time{}
+	if r.st.Err == nil {
+		r.k.fails = 0
+		return now.Add(jitter(r.u.Every)), unchanged
+	}
+	r.k.fails++
+	return now.Add(r.retry()), retried
+}
+
+// retry says how long to wait after a failure. What only a change of the input
+// can cure is tried again as often as the user asks for, and anything else
+// sooner at first.
+func (r *run) retry() time.Duration {
+	most := r.u.Retry
+	if most == 0 {
+		most = r.u.Every
+	}
+	if fault.IsInput(r.st.Err) || errors.Is(r.st.Err, unit.ErrHealth) {
+		return most
+	}
+	return min(backoff(r.k.fails), most)
+}
+
+// settle takes in what became of the run and wakes who waits for it.
+func (r *run) settle() {
+	e := r.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.units[r.u.Name] != r.k {
+		return
+	}
+	if r.st.Ready() != r.k.status.Ready() || r.st.Applied != r.k.status.Applied || r.st.Generation != r.k.status.Generation {
+		for d := range e.after[r.u.Name] {
+			e.unitQ.Add(d, changed)
+		}
+	}
+	r.k.status = r.st
+}
+
+// say writes what becomes of the unit into the object that asks for it.
+func (r *run) say(ctx context.Context) error {
+	e := r.e
+	o, ok := e.object(r.k.by)
+	if !ok {
+		return nil
+	}
+	told, events := e.c.Dialect.TellUnit(o, r.u, r.k.told, r.st, e.now())
+	if err := e.write(ctx, o, told); err != nil {
+		return err
+	}
+	r.k.told = r.st
+	e.tell(events)
+	return nil
+}

@@ -1,0 +1,153 @@
+// Package gitserver serves Git repositories on loopback: by HTTP with git's
+// own http-backend, by SSH with the machine's sshd. It is for tests, for the
+// demo and for the benchmark.
+package gitserver
+
+import (
+	"bytes"
+	"context"
+	"crypto/subtle"
+	"crypto/tls"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cgi"
+	"net/http/httptest"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+)
+
+// Options say how a Server lets people in. The zero Options let everyone in.
+type Options struct {
+	Username, Password string // HTTP basic; both "" means that none is asked for
+	Bearer             string // bearer token
+	TLS                bool   // serve HTTPS
+	Old                bool   // speak protocol 0 only and refuse to give commits by id, as old servers do
+	Addr               string // where to listen; "" means a free port of 127.0.0.1
+
+	// Hook, if it is not nil, sees every request first, and reports whether
+	// it has answered it. A Hook that waits should end with r.Context().
+	Hook func(w http.ResponseWriter, r *http.Request) bool
+}
+
+// A Server serves the repositories in a directory.
+type Server struct {
+	Repos
+	opts Options
+	http *httptest.Server
+	cgi  http.Handler
+	seen atomic.Int64
+	stop context.CancelFunc
+}
+
+// Start serves the bare repositories in dir until the server is closed.
+func Start(dir string, opts Options) (*Server, error) {
+	path, err := exec.Command("git", "--exec-path").Output()
+	if err != nil {
+		return nil, fmt.Errorf("gitserver: find git: %w", err)
+	}
+	if opts.Addr == "" {
+		opts.Addr = "127.0.0.1:0"
+	}
+	l, err := net.Listen("tcp", opts.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("gitserver: %w", err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s := &Server{Repos: Repos(dir), opts: opts, stop: stop}
+	s.cgi = s.backend(filepath.Join(strings.TrimSpace(string(path)), "git-http-backend"))
+	s.http = &httptest.Server{Listener: l, Config: &http.Server{
+		Handler:     s,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog:    nil,
+	}}
+	if opts.TLS {
+		s.http.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		s.http.StartTLS()
+	} else {
+		s.http.Start()
+	}
+	return s, nil
+}
+
+// backend runs git's http-backend for each request.
+func (s *Server) backend(program string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := &cgi.Handler{Path: program, Stderr: io.Discard, Env: []string{
+			"GIT_PROJECT_ROOT=" + string(s.Repos),
+			"GIT_HTTP_EXPORT_ALL=1",
+			"GIT_CONFIG_NOSYSTEM=1",
+			"GIT_CONFIG_GLOBAL=/dev/null",
+		}}
+		if s.opts.Old {
+			h.Env = append(h.Env, "GIT_CONFIG_COUNT=2",
+				"GIT_CONFIG_KEY_0=uploadpack.allowAnySHA1InWant", "GIT_CONFIG_VALUE_0=false",
+				"GIT_CONFIG_KEY_1=uploadpack.allowReachableSHA1InWant", "GIT_CONFIG_VALUE_1=false")
+			r.Header.Del("Git-Protocol")
+		} else if p := r.Header.Get("Git-Protocol"); p != "" {
+			h.Env = append(h.Env, "GIT_PROTOCOL="+p)
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// ServeHTTP implements [http.Handler].
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.seen.Add(1)
+	if s.opts.Hook != nil && s.opts.Hook(w, r) {
+		return
+	}
+	if !s.allowed(r) {
+		w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
+		http.Error(w, "who are you?", http.StatusUnauthorized)
+		return
+	}
+	if r.ContentLength < 0 { // CGI wants to know the length
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
+	}
+	s.cgi.ServeHTTP(w, r)
+}
+
+func (s *Server) allowed(r *http.Request) bool {
+	if s.opts.Bearer != "" {
+		return same(r.Header.Get("Authorization"), "Bearer "+s.opts.Bearer)
+	}
+	if s.opts.Username == "" && s.opts.Password == "" {
+		return true
+	}
+	user, password, _ := r.BasicAuth()
+	return same(user, s.opts.Username) && same(password, s.opts.Password)
+}
+
+func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
+// URL returns where a repository is served.
+func (s *Server) URL(repo string) string { return s.http.URL + "/" + repo }
+
+// CA returns the certificate to trust, as PEM; nil without TLS.
+func (s *Server) CA() []byte {
+	c := s.http.Certificate()
+	if c == nil {
+		return nil
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+}
+
+// Requests returns how many requests have come in.
+func (s *Server) Requests() int { return int(s.seen.Load()) }
+
+// Close breaks off all requests and ends the server.
+func (s *Server) Close() {
+	s.stop()
+	s.http.CloseClientConnections()
+	s.http.Close()
+}

@@ -1,0 +1,193 @@
+package gitserver
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Repos is a directory of bare repositories.
+type Repos string
+
+// Delete as the content of a file takes it away.
+const Delete = "\x00delete"
+
+// Format names the hash that a repository names its objects by.
+type Format string
+
+// The formats that git knows.
+const (
+	SHA1   Format = "sha1"
+	SHA256 Format = "sha256"
+)
+
+// A Commit is a change to the files of a branch.
+type Commit struct {
+	Message string            // "" means "change"
+	When    time.Time         // zero means now
+	Files   map[string]string // path to content, or Delete
+	Links   map[string]string // path to the target of a symbolic link
+	Modules map[string]string // path to the commit of a submodule
+	Only    bool              // nothing of the parent's files is kept
+}
+
+// Path returns the directory of a repository.
+func (r Repos) Path(repo string) string { return filepath.Join(string(r), repo) }
+
+// Create makes an empty repository whose default branch is main. It gives any
+// object by its id, as GitHub does.
+func (r Repos) Create(repo string) error { return r.CreateAs(repo, SHA1) }
+
+// CreateAs is Create for a chosen hash.
+func (r Repos) CreateAs(repo string, f Format) error {
+	if _, err := r.git(nil, "init", "-q", "--bare", "-b", "main", "--object-format="+string(f), r.Path(repo)); err != nil {
+		return err
+	}
+	config, err := os.OpenFile(filepath.Join(r.Path(repo), "config"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = config.WriteString(`[uploadpack]
+	allowFilter = true
+	allowAnySHA1InWant = true
+[http]
+	receivepack = true
+[gc]
+	auto = 0
+`)
+	return first(err, config.Close())
+}
+
+func first(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// Commit puts one commit on a branch, which it makes if need be, and returns
+// the commit's id.
+func (r Repos) Commit(repo, branch, message string, files map[string]string) (string, error) {
+	ids, err := r.Write(repo, branch, slices.Values([]Commit{{Message: message, Files: files}}))
+	if err != nil {
+		return "", err
+	}
+	return ids[0], nil
+}
+
+// Write puts many commits on a branch in one go, and returns their ids.
+func (r Repos) Write(repo, branch string, commits iter.Seq[Commit]) ([]string, error) {
+	ref := "refs/heads/" + branch
+	_, missing := r.git(nil, "-C", r.Path(repo), "rev-parse", "-q", "--verify", ref)
+	cmd := r.cmd("-C", r.Path(repo), "fast-import", "--quiet", "--force", "--done")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	var out, text bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &text
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	w := bufio.NewWriterSize(in, 1<<20)
+	more := missing == nil
+	for c := range commits {
+		c.write(w, ref, more)
+		more = true
+	}
+	fmt.Fprint(w, "done\n")
+	err = first(w.Flush(), in.Close())
+	if wait := cmd.Wait(); wait != nil {
+		return nil, fmt.Errorf("git fast-import: %w: %s", wait, text.String())
+	}
+	return strings.Fields(out.String()), err
+}
+
+func (c Commit) write(w io.Writer, ref string, more bool) {
+	when := c.When
+	if when.IsZero() {
+		when = time.Now()
+	}
+	message := c.Message
+	if message == "" {
+		message = "change"
+	}
+	fmt.Fprintf(w, "commit %s\nmark :1\n", ref)
+	for _, who := range []string{"author", "committer"} {
+		fmt.Fprintf(w, "%s Ada Lovelace <ada@example.com> %d +0000\n", who, when.Unix())
+	}
+	data(w, message)
+	if more {
+		fmt.Fprintf(w, "from %s^0\n", ref)
+	}
+	if c.Only {
+		fmt.Fprint(w, "deleteall\n")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Files)) {
+		if c.Files[name] == Delete {
+			fmt.Fprintf(w, "D %s\n", quote(name))
+			continue
+		}
+		fmt.Fprintf(w, "M 100644 inline %s\n", quote(name))
+		data(w, c.Files[name])
+	}
+	for name, target := range c.Links {
+		fmt.Fprintf(w, "M 120000 inline %s\n", quote(name))
+		data(w, target)
+	}
+	for name, id := range c.Modules {
+		fmt.Fprintf(w, "M 160000 %s %s\n", id, quote(name))
+	}
+	fmt.Fprint(w, "get-mark :1\n")
+}
+
+func data(w io.Writer, s string) { fmt.Fprintf(w, "data %d\n%s\n", len(s), s) }
+
+func quote(name string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(name) + `"`
+}
+
+// Set points a ref, such as "refs/tags/v1", at a commit, or takes it away if
+// the commit is "".
+func (r Repos) Set(repo, ref, commit string) error {
+	args := []string{"-C", r.Path(repo), "update-ref", ref, commit}
+	if commit == "" {
+		args = []string{"-C", r.Path(repo), "update-ref", "-d", ref}
+	}
+	_, err := r.git(nil, args...)
+	return err
+}
+
+// Tag makes an annotated tag.
+func (r Repos) Tag(repo, tag, commit string) error {
+	_, err := r.git(nil, "-C", r.Path(repo), "-c", "user.name=Ada Lovelace", "-c", "user.email=ada@example.com",
+		"tag", "-f", "-a", "-m", tag, tag, commit)
+	return err
+}
+
+func (r Repos) cmd(args ...string) *exec.Cmd {
+	cmd := exec.Command("git", args...)
+	cmd.Env = append(os.Environ(), "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "LC_ALL=C")
+	return cmd
+}
+
+func (r Repos) git(in io.Reader, args ...string) (string, error) {
+	cmd := r.cmd(args...)
+	cmd.Stdin = in
+	var text bytes.Buffer
+	cmd.Stderr = &text
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("git %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(text.Bytes()))
+	}
+	return strings.TrimSpace(string(out)), nil
+}

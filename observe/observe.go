@@ -1,0 +1,311 @@
+// Package observe watches over what was applied: health and drift.
+package observe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/health"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/plan"
+	"github.com/sane-gitops/sane/unit"
+)
+
+// A Config says what a Watcher works with. All fields must be set.
+type Config struct {
+	Cluster  cluster.Watcher
+	Selector string // selects, by label, the objects to be watched
+	Manager  string // the field manager whose fields are ours
+	Owner    func(labels map[string]string) (unit.Name, bool)
+	Exempt   func(object.Object) plan.Exemption
+
+	// Changed is called when an object does not stand as it was last seen, or
+	// noted. The owner is the zero Name if the object has none. It may be
+	// called more often, must return at once, and must not call the Watcher.
+	Changed func(owner unit.Name, id object.ID)
+
+	Log *slog.Logger
+}
+
+// A Sighting is how an object stood when it was last seen. Of the object
+// itself nothing is kept.
+type Sighting struct {
+	UID      string
+	Version  uint64 // the resource version
+	Entry    Entry  // of our manager
+	Owner    unit.Name
+	Exempt   plan.Exemption
+	Health   health.Verdict
+	Deleting bool
+	Usurped  bool   // other managers' fields are to be taken over before it is applied
+	Rival    string // the manager that changed it last, other than ours
+	Gone     bool   // it was seen, and is not there, or not ours, any more
+}
+
+// A Watcher watches objects of the kinds that it is told to, one watch a kind.
+// It is safe for use by several goroutines at once.
+type Watcher struct {
+	c    Config
+	ctx  context.Context // of the watches; see Run
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+
+	mu      sync.Mutex
+	watches map[scope]*watch // guarded by mu
+}
+
+// A scope is what one watch is about: the selected objects of a kind, or the
+// one object of a name.
+type scope struct {
+	kind            object.Kind
+	namespace, name string
+}
+
+func (s scope) selection(labels string) cluster.Selection {
+	sel := cluster.Selection{Kind: s.kind, Namespace: s.namespace, Name: s.name, Metadata: health.Silent(s.kind)}
+	if s.name == "" {
+		sel.Labels = labels
+	}
+	return sel
+}
+
+// A watch is what is known of a scope. All but its channel is guarded by
+// Watcher.mu.
+type watch struct {
+	round  int                // of listings
+	seen   map[key]*sighted   //
+	listed chan struct{}      // closed when the first listing is complete, or can't be had
+	err    error              // why there is no watch
+	cancel context.CancelFunc //
+}
+
+type key struct{ namespace, name string }
+
+type sighted struct {
+	Sighting
+	round int // the listing in which it was last put, or the one running when it was noted
+}
+
+// New returns a Watcher that watches nothing yet. Its watches end with ctx or
+// with Close.
+func New(ctx context.Context, c Config) *Watcher {
+	ctx, stop := context.WithCancel(ctx)
+	return &Watcher{c: c, ctx: ctx, stop: stop, watches: make(map[scope]*watch)}
+}
+
+// Close ends all watches and waits until they have ended.
+func (w *Watcher) Close() {
+	w.stop()
+	w.wg.Wait()
+}
+
+// Watch sees to it that objects of the given kinds are watched, and returns
+// when all of them have been listed, or ctx is done. A kind that the server
+// does not know has no objects; it is asked for again by the next Watch.
+func (w *Watcher) Watch(ctx context.Context, kinds ...object.Kind) error {
+	for _, k := range kinds {
+		if err := w.await(ctx, scope{kind: k}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// WatchObject is Watch for one object, whoever owns it.
+func (w *Watcher) WatchObject(ctx context.Context, id object.ID) error {
+	return w.await(ctx, scope{id.Kind, id.Namespace, id.Name})
+}
+
+func (w *Watcher) await(ctx context.Context, s scope) error {
+	select {
+	case <-w.start(s).listed:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("list %s: %w", s.kind, context.Cause(ctx))
+	}
+}
+
+// start returns the watch of a scope, begun if there is none or if it has
+// ended.
+func (w *Watcher) start(s scope) *watch {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if kw := w.watches[s]; kw != nil && kw.err == nil {
+		return kw
+	}
+	ctx, cancel := context.WithCancel(w.ctx)
+	kw := &watch{seen: make(map[key]*sighted), listed: make(chan struct{}), cancel: cancel}
+	w.watches[s] = kw
+	w.wg.Go(func() { w.follow(ctx, s, kw) })
+	return kw
+}
+
+// follow takes in what a watch tells until it ends.
+func (w *Watcher) follow(ctx context.Context, s scope, kw *watch) {
+	defer kw.cancel()
+	listed := sync.OnceFunc(func() { close(kw.listed) })
+	defer listed()
+	var last error
+	for ch, err := range w.c.Cluster.Watch(ctx, s.selection(w.c.Selector)) {
+		if last = err; err != nil {
+			w.c.Log.Warn("watch", "kind", s.kind.String(), "error", err)
+			continue
+		}
+		w.take(s.kind, kw, ch)
+		if ch.Type == cluster.Listed {
+			listed()
+		}
+	}
+	if last == nil {
+		last = errors.New("watch ended")
+	}
+	w.mu.Lock()
+	kw.err = last
+	w.mu.Unlock()
+}
+
+// take takes in one change.
+func (w *Watcher) take(k object.Kind, kw *watch, ch cluster.Change) {
+	switch ch.Type {
+	case cluster.Listing:
+		w.mu.Lock()
+		kw.round++
+		w.mu.Unlock()
+	case cluster.Listed:
+		w.sweep(k, kw)
+	case cluster.Put:
+		w.put(kw, ch.Object, false)
+	case cluster.Gone:
+		w.gone(k, kw, ch.Object)
+	}
+}
+
+// put takes in how an object stands. What is older than what is known is
+// dropped. Its owner is told, unless the owner itself noted it.
+func (w *Watcher) put(kw *watch, o object.Object, noted bool) {
+	s := w.look(o)
+	at := key{o.Namespace(), o.Name()}
+	w.mu.Lock()
+	old := kw.seen[at]
+	if old != nil && old.UID == s.UID && old.Version > s.Version {
+		old.round = kw.round
+		w.mu.Unlock()
+		return
+	}
+	same := old != nil && old.Sighting == withVersion(s, old.Version)
+	kw.seen[at] = &sighted{s, kw.round}
+	w.mu.Unlock()
+	if same || noted {
+		return
+	}
+	w.c.Changed(s.Owner, o.ID())
+	if old != nil && old.Owner != s.Owner {
+		w.c.Changed(old.Owner, o.ID())
+	}
+}
+
+// withVersion returns s at another version: a new version by itself says
+// nothing.
+func withVersion(s Sighting, v uint64) Sighting {
+	s.Version = v
+	return s
+}
+
+// gone takes in that an object was deleted, or is not selected any more.
+func (w *Watcher) gone(k object.Kind, kw *watch, o object.Object) {
+	at := key{o.Namespace(), o.Name()}
+	w.mu.Lock()
+	old := kw.seen[at]
+	if old == nil || old.Gone || old.Version > version(o) {
+		w.mu.Unlock()
+		return
+	}
+	kw.seen[at] = vanished(old, kw.round)
+	w.mu.Unlock()
+	w.c.Changed(old.Owner, o.ID())
+}
+
+// vanished returns what is kept of an object that has gone. Its memory ends
+// with the next listing, or when its owner forgets it.
+func vanished(old *sighted, round int) *sighted {
+	return &sighted{Sighting{
+		Owner: old.Owner, Version: old.Version, Gone: true,
+		Health: health.Verdict{Status: health.Missing, Why: "not found"},
+	}, round}
+}
+
+// sweep takes everything for gone that the listing just completed did not put.
+func (w *Watcher) sweep(k object.Kind, kw *watch) {
+	type lost struct {
+		owner unit.Name
+		id    object.ID
+	}
+	var all []lost
+	w.mu.Lock()
+	for at, s := range kw.seen {
+		if s.round == kw.round {
+			continue
+		}
+		if s.Gone {
+			delete(kw.seen, at)
+			continue
+		}
+		kw.seen[at] = vanished(s, kw.round)
+		all = append(all, lost{s.Owner, object.ID{Kind: k, Namespace: at.namespace, Name: at.name}})
+	}
+	w.mu.Unlock()
+	for _, l := range all {
+		w.c.Changed(l.owner, l.id)
+	}
+}
+
+// Note takes in how an object stands after a change of our own, as the server
+// answered it. Its owner is not told.
+func (w *Watcher) Note(o object.Object) Sighting {
+	w.put(w.start(scope{kind: o.ID().Kind}), o, true)
+	s, _ := w.See(o.ID())
+	return s
+}
+
+// See returns how an object stood when it was last seen, and whether it ever
+// was. It knows the selected objects of the kinds that are watched, and the
+// objects that are watched by name.
+func (w *Watcher) See(id object.ID) (Sighting, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at := key{id.Namespace, id.Name}
+	for _, s := range []scope{{kind: id.Kind}, {id.Kind, id.Namespace, id.Name}} {
+		if kw := w.watches[s]; kw != nil {
+			if seen := kw.seen[at]; seen != nil {
+				return seen.Sighting, true
+			}
+		}
+	}
+	return Sighting{}, false
+}
+
+// Forget drops what is known of an object that has gone.
+func (w *Watcher) Forget(id object.ID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if kw := w.watches[scope{kind: id.Kind}]; kw != nil {
+		at := key{id.Namespace, id.Name}
+		if s := kw.seen[at]; s != nil && s.Gone {
+			delete(kw.seen, at)
+		}
+	}
+}
+
+// Size returns how many watches there are and how many objects are known.
+func (w *Watcher) Size() (watches, objects int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, kw := range w.watches {
+		objects += len(kw.seen)
+	}
+	return len(w.watches), objects
+}

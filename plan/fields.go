@@ -1,0 +1,102 @@
+package plan
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"github.com/sane-gitops/sane/object"
+)
+
+// TakenOver reports whether fields of a manager are to become ours: those that
+// kubectl leaves behind, those from before server-side apply, and those that
+// our own name holds by plain updates.
+func TakenOver(manager, operation, ours string) bool {
+	return strings.HasPrefix(manager, "kubectl") ||
+		manager == "before-first-apply" ||
+		manager == ours && operation == "Update"
+}
+
+// lastApplied is the annotation in which kubectl keeps what it applied.
+const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
+
+// TakeOver returns a JSON patch for o that gives the fields of all managers
+// that are to be taken over to ours, so that our next apply decides on them,
+// and whether there are any. The patch is void if o has changed meanwhile.
+func TakeOver(o object.Object, ours string) (patch []byte, needed bool, err error) {
+	v, _ := o.Get("metadata", "managedFields")
+	list, _ := v.([]any)
+	mine, found, rest, err := merged(list, ours)
+	if err != nil || !found {
+		return nil, false, err
+	}
+	type op struct {
+		Op    string `json:"op"`
+		Path  string `json:"path"`
+		Value any    `json:"value,omitempty"`
+	}
+	ops := []op{
+		{"replace", "/metadata/managedFields", append(rest, mine)},
+		{"replace", "/metadata/resourceVersion", o.ResourceVersion()},
+	}
+	if o.Annotation(lastApplied) != "" {
+		ops = append(ops, op{"remove", "/metadata/annotations/" + strings.ReplaceAll(lastApplied, "/", "~1"), nil})
+	}
+	patch, err = json.Marshal(ops)
+	return patch, err == nil, err
+}
+
+// merged splits managedFields into our entry, with the fields of all managers
+// that are to be taken over, and the rest.
+func merged(list []any, ours string) (mine map[string]any, found bool, rest []any, err error) {
+	fields := fieldpath.NewSet()
+	version := ""
+	for _, e := range list {
+		m, _ := e.(map[string]any)
+		str := func(k string) string { s, _ := m[k].(string); return s }
+		own := str("manager") == ours && str("operation") == "Apply"
+		take := TakenOver(str("manager"), str("operation"), ours)
+		if str("subresource") != "" || !own && !take {
+			rest = append(rest, e)
+			continue
+		}
+		set, err := fieldSet(m["fieldsV1"])
+		if err != nil {
+			return nil, false, nil, fmt.Errorf("managed fields of %q: %w", str("manager"), err)
+		}
+		fields = fields.Union(set)
+		found = found || take
+		if own || version == "" {
+			version = str("apiVersion")
+		}
+	}
+	if !found {
+		return nil, false, nil, nil
+	}
+	data, err := fields.ToJSON()
+	if err != nil {
+		return nil, false, nil, err
+	}
+	mine = map[string]any{
+		"manager": ours, "operation": "Apply", "apiVersion": version,
+		"fieldsType": "FieldsV1", "fieldsV1": json.RawMessage(data),
+	}
+	return mine, true, slices.Clip(rest), nil
+}
+
+// fieldSet decodes fieldsV1.
+func fieldSet(v any) (*fieldpath.Set, error) {
+	set := fieldpath.NewSet()
+	if v == nil {
+		return set, nil
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return set, set.FromJSON(bytes.NewReader(data))
+}

@@ -1,0 +1,96 @@
+// Package kustomize renders trees with kustomize.
+package kustomize
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/openapi"
+
+	"github.com/sane-gitops/sane/fault"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/render"
+)
+
+// A Renderer builds in this process. Kustomize keeps its schema in global
+// variables, so that one build at a time is all that a process can do.
+//
+// Bases may lie anywhere in the tree. What is not in the tree is refused:
+// remote bases and files, Helm charts, and plugins that are not built in.
+type Renderer struct {
+	MaxBytes int64 // that may be read of files, all together; 0 means [render.MaxBytes]
+}
+
+// turn is held by the build that uses kustomize's global variables.
+var turn = make(chan struct{}, 1)
+
+// Render implements [render.Renderer].
+func (r Renderer) Render(ctx context.Context, in render.Input) ([]object.Object, error) {
+	layout, err := render.Scan(in.Tree, in.Recipe.Dir)
+	if err != nil {
+		return nil, err
+	}
+	d := newDisk(ctx, render.Limit(in.Tree, r.MaxBytes))
+	empty, err := lay(d, in.Recipe, layout)
+	if err != nil || empty {
+		return nil, err
+	}
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return build(d, in.Recipe)
+}
+
+// build runs kustomize on what is laid out in d.
+func build(d *disk, recipe render.Recipe) (objects []object.Object, err error) {
+	defer func() {
+		if d.schema { // it stays for the next build otherwise
+			openapi.ResetOpenAPI()
+		}
+	}()
+	defer func() {
+		if p := recover(); p != nil {
+			fmt.Fprintf(stderr, "kustomize: %v\n%s", p, debug.Stack())
+			err = fault.Input(fmt.Errorf("%s: kustomize panicked: %v", recipe.Dir, p))
+		}
+	}()
+	m, err := krusty.MakeKustomizer(&krusty.Options{
+		Reorder:          krusty.ReorderOptionNone,
+		LoadRestrictions: types.LoadRestrictionsNone,
+		PluginConfig:     types.DisabledPluginConfig(),
+	}).Run(d, path(recipe.Dir))
+	if d.err != nil {
+		return nil, d.err // whatever kustomize made of it
+	}
+	if err != nil {
+		return nil, fault.Input(fmt.Errorf("%s", condense(recipe.Dir, err.Error())))
+	}
+	return collect(m, recipe)
+}
+
+// collect returns the objects in m, labelled and annotated.
+func collect(m resmap.ResMap, recipe render.Recipe) ([]object.Object, error) {
+	var objects []object.Object
+	for _, r := range m.Resources() {
+		data, err := r.MarshalJSON()
+		if err != nil {
+			return nil, fault.Input(fmt.Errorf("%s: %s %s: no JSON: %w", recipe.Dir, r.GetKind(), r.GetName(), err))
+		}
+		o, err := object.FromJSON(data)
+		if err == nil {
+			err = o.Check()
+		}
+		if err != nil {
+			return nil, fault.Input(fmt.Errorf("%s: %w", recipe.Dir, err))
+		}
+		objects = append(objects, o.WithLabels(recipe.Overlay.Labels).WithAnnotations(recipe.Overlay.Annotations))
+	}
+	return objects, nil
+}

@@ -1,0 +1,245 @@
+package git
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sane-gitops/sane/source"
+)
+
+// A place is a source.Remote whose URL has been looked at.
+type place struct {
+	url     string // as git is given it: without secrets
+	scheme  string
+	host    string
+	path    string
+	access  source.Access
+	timeout time.Duration
+}
+
+// place looks at a Remote's URL. User and password in it count as access
+// unless the Remote has better.
+func (s *Source) place(at source.Remote) (place, error) {
+	u, err := url.Parse(at.URL)
+	if err != nil {
+		return place{}, badURL("it does not parse") // err would repeat it, and its password
+	}
+	p := place{scheme: u.Scheme, host: u.Host, path: u.Path, access: at.Access, timeout: at.Timeout}
+	if p.timeout <= 0 {
+		p.timeout = time.Minute
+	}
+	switch u.Scheme {
+	case "http", "https", "ssh":
+		if u.Hostname() == "" || strings.HasPrefix(u.Host, "-") {
+			return place{}, badURL("it names no host")
+		}
+	case "file":
+		if !s.AllowFile {
+			return place{}, badURL("file URLs are not allowed")
+		}
+	default:
+		return place{}, badURL("its scheme must be http, https or ssh")
+	}
+	if strings.ContainsFunc(at.URL+u.Path, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return place{}, badURL("it holds a control character")
+	}
+	p.takeUser(u)
+	p.url = u.String()
+	return p, nil
+}
+
+// takeUser moves what u says of the user to p's access, or for SSH the other
+// way round, since there the name is no secret.
+func (p *place) takeUser(u *url.URL) {
+	name := u.User.Username()
+	password, _ := u.User.Password()
+	u.User = nil
+	if p.scheme == "ssh" {
+		if name == "" {
+			name = p.access.Username
+		}
+		if name == "" {
+			name = "git"
+		}
+		u.User = url.User(name)
+		return
+	}
+	if p.access.Username == "" && p.access.Password == "" && p.access.Bearer == "" {
+		p.access.Username, p.access.Password = name, password
+	}
+}
+
+func badURL(why string) error { return &failure{text: "invalid URL: " + why, kind: source.ErrURL} }
+
+// redact returns a URL without its password.
+func redact(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.User == nil {
+		if before, after, ok := strings.Cut(text, "@"); ok && err != nil {
+			scheme, _, _ := strings.Cut(before, "://")
+			return scheme + "://***@" + after
+		}
+		return text
+	}
+	if u.Scheme == "ssh" {
+		u.User = url.User(u.User.Username())
+	} else {
+		u.User = nil
+	}
+	return u.String()
+}
+
+// key names p and what it takes to get in.
+func (p place) key() string {
+	h := sha256.New()
+	a := p.access
+	for _, s := range []string{p.url, a.Username, a.Password, a.Bearer, string(a.CA), string(a.Identity), string(a.KnownHosts)} {
+		fmt.Fprintf(h, "%d:%s", len(s), s)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// hide removes p's secrets from text, if some server should repeat them.
+func (p place) hide(text string) string {
+	for _, secret := range []string{p.access.Password, p.access.Bearer} {
+		if len(secret) > 3 {
+			text = strings.ReplaceAll(text, secret, "***")
+		}
+	}
+	return text
+}
+
+// A setting is one line of git's configuration, passed by environment.
+type setting struct{ key, value string }
+
+// An errand is the environment of one git process that talks to a server.
+type errand struct {
+	settings []setting
+	env      []string
+	dir      string // private, with the secrets that can only be files; "" if there are none
+}
+
+// close removes the files.
+func (e *errand) close() {
+	if e.dir != "" {
+		os.RemoveAll(e.dir)
+	}
+}
+
+// file writes a file that only we can read.
+func (e *errand) file(temp, name, data string, mode os.FileMode) (string, error) {
+	if e.dir == "" {
+		dir, err := os.MkdirTemp(temp, "run-")
+		if err != nil {
+			return "", err
+		}
+		e.dir = dir
+	}
+	file := filepath.Join(e.dir, name)
+	return file, os.WriteFile(file, []byte(data), mode)
+}
+
+// errand prepares what git needs to get in at p. If polite it waits to be
+// asked, since headers would be repeated where a server redirects to.
+func (p place) errand(temp string, polite bool) (*errand, error) {
+	e := &errand{settings: []setting{{"credential.helper", ""}}}
+	var err error
+	switch p.scheme {
+	case "ssh":
+		err = p.ssh(e, temp)
+	case "http", "https":
+		err = p.http(e, temp, polite)
+	}
+	if err != nil {
+		e.close()
+		return nil, err
+	}
+	return e, nil
+}
+
+func (p place) http(e *errand, temp string, polite bool) error {
+	a := p.access
+	if strings.ContainsAny(a.Username+a.Password+a.Bearer, "\r\n\x00") {
+		return &failure{text: "the credentials hold a line break", kind: source.ErrAuth}
+	}
+	header := ""
+	switch {
+	case a.Bearer != "":
+		header = "Authorization: Bearer " + a.Bearer
+	case a.Username+a.Password == "":
+	case polite:
+		e.env = append(e.env, "SANE_USERNAME="+a.Username, "SANE_PASSWORD="+a.Password)
+		e.settings = append(e.settings, setting{"credential." + p.scheme + "://" + p.host + ".helper",
+			`!f() { printf 'username=%s\npassword=%s\n' "$SANE_USERNAME" "$SANE_PASSWORD"; }; f`})
+	default:
+		header = "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(a.Username+":"+a.Password))
+	}
+	if header != "" {
+		e.settings = append(e.settings, setting{"http.extraHeader", header}, setting{"http.followRedirects", "false"})
+	}
+	if len(a.CA) == 0 {
+		return nil
+	}
+	file, err := e.file(temp, "ca", string(systemCAs())+"\n"+string(a.CA), 0o600)
+	e.settings = append(e.settings, setting{"http.sslCAInfo", file})
+	return err
+}
+
+// systemCAs returns the certificates that the system trusts, since git's
+// setting replaces them.
+func systemCAs() []byte {
+	for _, file := range []string{os.Getenv("SSL_CERT_FILE"), "/etc/ssl/certs/ca-certificates.crt",
+		"/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"} {
+		if data, err := os.ReadFile(file); err == nil {
+			return data
+		}
+	}
+	return nil
+}
+
+func (p place) ssh(e *errand, temp string) error {
+	a := p.access
+	if len(a.Identity) == 0 {
+		return &failure{text: "an SSH identity is required", kind: source.ErrAuth}
+	}
+	if len(a.KnownHosts) == 0 {
+		return &failure{text: "known_hosts is required, to know the server by", kind: source.ErrAuth}
+	}
+	key, err := e.file(temp, "identity", strings.TrimRight(string(a.Identity), "\n")+"\n", 0o600)
+	if err != nil {
+		return err
+	}
+	known, err := e.file(temp, "known_hosts", string(a.KnownHosts), 0o600)
+	if err != nil {
+		return err
+	}
+	batch := "yes"
+	if a.Password != "" { // batch mode would not ask for the passphrase
+		batch = "no"
+		askpass, err := e.file(temp, "askpass", "#!/bin/sh\nprintf '%s\\n' \"$SANE_PASSWORD\"\n", 0o700)
+		if err != nil {
+			return err
+		}
+		e.env = append(e.env, "SANE_PASSWORD="+a.Password, "SSH_ASKPASS="+askpass, "SSH_ASKPASS_REQUIRE=force", "DISPLAY=:")
+	}
+	seconds := strconv.Itoa(max(1, int(p.timeout/time.Second)))
+	command := []string{"ssh", "-F", "/dev/null"}
+	for _, o := range []string{
+		"BatchMode=" + batch, "NumberOfPasswordPrompts=1", "PreferredAuthentications=publickey",
+		"IdentitiesOnly=yes", "IdentityAgent=none", "IdentityFile=" + key,
+		"StrictHostKeyChecking=yes", "UserKnownHostsFile=" + known, "GlobalKnownHostsFile=/dev/null",
+		"UpdateHostKeys=no", "ControlMaster=no", "ForwardAgent=no", "ConnectTimeout=" + seconds, "LogLevel=ERROR",
+	} {
+		command = append(command, "-o", "'"+strings.ReplaceAll(o, "'", `'\''`)+"'")
+	}
+	e.env = append(e.env, "GIT_SSH_VARIANT=ssh", "GIT_SSH_COMMAND="+strings.Join(command, " "))
+	return nil
+}
