@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -157,7 +158,6 @@ func (r *run) asMade(ctx context.Context, rendered digest.Digest) bool {
 	}
 	for id, as := range m.Objects {
 		if s, _ := r.e.look.See(id); !as.holds(s) {
-			r.drift = true
 			return false
 		}
 	}
@@ -263,11 +263,27 @@ func (r *run) known(id object.ID, want mark) (plan.Known, bool) {
 	case !made || as.Want != want:
 		k.Why = "the source has changed"
 	case !as.holds(s):
-		k.Why = "it was changed by " + s.Rival
+		r.drifted(&k, id, s)
 	default:
 		k.Same = true
 	}
 	return k, true
+}
+
+// drifted completes what is known of an object that was changed by others. One
+// that they change again and again is left to them for a while.
+func (r *run) drifted(k *plan.Known, id object.ID, s observe.Sighting) {
+	k.Why = "it was changed by " + cmp.Or(s.Rival, "somebody")
+	r.drift = append(r.drift, id)
+	until, rounds := r.k.patience(id, r.e.now())
+	if until.IsZero() {
+		return
+	}
+	k.Same = true
+	r.st.Fights = append(r.st.Fights, unit.Fight{ID: id, By: s.Rival, Rounds: rounds})
+	if r.again.IsZero() || until.Before(r.again) {
+		r.again = until
+	}
 }
 
 // keeps returns the name of a unit in words if it is there and keeps an object,
@@ -367,6 +383,9 @@ func (r *run) stage(ctx context.Context, s plan.Stage) bool {
 			continue
 		}
 		r.k.made.Objects[o.Step.ID] = madeAs(o.Step, r.e.look.Note(o.Live))
+		if slices.Contains(r.drift, o.Step.ID) {
+			r.k.fought(o.Step.ID, r.e.now())
+		}
 		if o.Done != apply.Unchanged {
 			r.st.Changes = append(r.st.Changes, unit.Change{ID: o.Step.ID, Done: string(o.Done)})
 			r.e.log.Debug("applied", "object", o.Step.ID.String(), "done", string(o.Done))

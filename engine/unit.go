@@ -142,7 +142,8 @@ type run struct {
 	found bool // there is a feed
 	was   unit.Status
 	st    unit.Status // what becomes of it
-	drift bool        // something was not as it had been made
+	drift []object.ID // was not as it had been made
+	again time.Time   // when something can be done that could not be done now; zero if nothing
 }
 
 // begin returns a run for the unit of that name, and whether there is one.
@@ -230,6 +231,9 @@ func (r *run) due() (time.Time, priority) {
 	r.k.since = time.Time{}
 	if r.st.Err == nil {
 		r.k.fails = 0
+		if !r.again.IsZero() {
+			return r.again, drifted
+		}
 		return now.Add(jitter(r.u.Every)), unchanged
 	}
 	r.k.fails++

@@ -97,6 +97,7 @@ type Status struct {
 	Health     health.Verdict
 	Token      string // the last token that was heeded
 	Changes    []Change
+	Fights     []Fight
 	Began      time.Time
 	Ended      time.Time
 }
@@ -135,6 +136,14 @@ var (
 	ErrRecall       = errors.New("inventory unreadable") // what was made is not known
 	ErrCanceled     = errors.New("canceled")             // by a newer revision or request
 )
+
+// A Fight is about an object that others change again and again. It is brought
+// back less and less often.
+type Fight struct {
+	ID     object.ID
+	By     string // the field manager of the others
+	Rounds int    // in which it was brought back
+}
 
 // Ready reports whether the unit is as its source said when last it looked.
 func (s Status) Ready() bool { return s.Phase == Done && s.Err == nil }

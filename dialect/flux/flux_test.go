@@ -191,7 +191,7 @@ func accessOf(a source.Access) map[string]string {
 // A saying is a status in a case.
 type saying struct {
 	Phase      unit.Phase
-	Err        string // "words [source.ErrAuth] [input]", or "asked": the one of Read
+	Err        string // "words [source.ErrAuth] [input]", or "asked" of Read, or "recalled"
 	Waits      string // "unit: dependency 'a/b' is not ready"
 	Generation int64
 	Revision   string // of a feed
@@ -234,10 +234,11 @@ func (c *tale) tell(data []byte) {
 	if len(events) > 0 {
 		c.t.Errorf("told again: events %v", events)
 	}
+	st.unit.Changes = nil // after a restart nothing is left to be done
 	if _, events := say(c.recallOf(), now); len(events) > 0 {
 		c.t.Errorf("told again after a restart: events %v", events)
 	}
-	c.was = st
+	c.was = told{s.feed(c), s.unit(c)}
 }
 
 func (s saying) feed(c *tale) source.Status {
@@ -282,6 +283,9 @@ func (s saying) err(c *tale) error {
 	if s.Err == "asked" {
 		feed, u := c.read()
 		return errors.Join(feed.Err, u.Err)
+	}
+	if s.Err == "recalled" {
+		return c.dialect.RecallUnit(c.object).Err
 	}
 	words, input := strings.CutSuffix(s.Err, " [input]")
 	err := errors.New(words)

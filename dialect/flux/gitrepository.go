@@ -30,7 +30,7 @@ func (f flux) gitRepository(o object.Object, r dialect.Reader) (source.Feed, err
 		err = unfollowable(repo.Spec)
 	}
 	if err != nil {
-		feed.Err = err
+		feed.Remote.URL, feed.Err = "", err
 		return feed, nil
 	}
 	secret, err := secretOf(repo, r)
@@ -38,7 +38,22 @@ func (f flux) gitRepository(o object.Object, r dialect.Reader) (source.Feed, err
 		return feed, err
 	}
 	feed.Remote.Access, feed.Err = secret.access(at)
+	feed.Remote.URL = bare(at)
 	return feed, nil
+}
+
+// bare returns u without the password in it, and without the user where
+// [secret.access] has it: what is in a URL gets printed.
+func bare(u *url.URL) string {
+	if u.User == nil {
+		return u.String()
+	}
+	out := *u
+	out.User = nil
+	if u.Scheme == "ssh" {
+		out.User = url.User(u.User.Username())
+	}
+	return out.String()
 }
 
 func follow(feed *source.Feed, spec sourcev1.GitRepositorySpec) {

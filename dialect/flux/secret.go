@@ -81,10 +81,10 @@ func (s secret) access(at *url.URL) (source.Access, error) {
 	case at.Scheme == "ssh":
 		return s.ssh(at)
 	}
-	return s.http()
+	return s.http(at)
 }
 
-func (s secret) http() (source.Access, error) {
+func (s secret) http(at *url.URL) (source.Access, error) {
 	if err := unsupported(
 		field{"mTLS (tls.crt and tls.key of secret '" + s.name + "')", s.hasAny(clientCertKeys)},
 		field{"authentication as a GitHub app (secret '" + s.name + "')", s.hasAny(githubAppKeys)},
@@ -102,6 +102,10 @@ func (s secret) http() (source.Access, error) {
 	}
 	if a.Username != "" && a.Bearer != "" {
 		return source.Access{}, denied("invalid '" + s.name + "' auth option: bearer token and username can't be set both")
+	}
+	if a.Username == "" && a.Bearer == "" {
+		a.Username = at.User.Username()
+		a.Password, _ = at.User.Password()
 	}
 	return a, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -13,9 +12,6 @@ import (
 
 	"github.com/sane-gitops/sane/fault"
 )
-
-// stderr is where stacks go; kustomize itself writes its warnings there.
-var stderr = os.Stderr
 
 // mount is where kustomize sees the tree. It is not "/", so that a path that
 // climbs out of the tree leads nowhere instead of back to its root.
@@ -48,11 +44,11 @@ var (
 
 // A disk is a tree as kustomize wants to see it. It serves one build.
 type disk struct {
-	filesys.FileSystem // nil: what is not defined below, kustomize must not call
-
 	ctx  context.Context // of the build
 	tree fs.FS
 	over map[string][]byte // files that lie over those of the tree
+
+	sorts bool // whether the root kustomization says how to sort
 
 	err    error // why the build can't be what it should; outranks what kustomize says
 	schema bool  // whether a kustomization changes kustomize's global schema

@@ -4,7 +4,6 @@ package kustomize
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
@@ -57,12 +56,15 @@ func build(d *disk, recipe render.Recipe) (objects []object.Object, err error) {
 	}()
 	defer func() {
 		if p := recover(); p != nil {
-			fmt.Fprintf(stderr, "kustomize: %v\n%s", p, debug.Stack())
 			err = fault.Input(fmt.Errorf("%s: kustomize panicked: %v", recipe.Dir, p))
 		}
 	}()
+	order := krusty.ReorderOptionNone
+	if d.sorts {
+		order = krusty.ReorderOptionUnspecified // kustomize warns otherwise
+	}
 	m, err := krusty.MakeKustomizer(&krusty.Options{
-		Reorder:          krusty.ReorderOptionNone,
+		Reorder:          order,
 		LoadRestrictions: types.LoadRestrictionsNone,
 		PluginConfig:     types.DisabledPluginConfig(),
 	}).Run(d, path(recipe.Dir))

@@ -46,7 +46,7 @@ func lay(d *disk, recipe render.Recipe, layout render.Layout) (empty bool, err e
 	if err != nil {
 		return false, err
 	}
-	d.over[name] = data
+	d.over[name], d.sorts = data, k.SortOptions != nil
 	return false, nil
 }
 

@@ -9,8 +9,8 @@ import (
 // are named by what is in them, so that all mirrors can share it.
 type cache struct {
 	mu    sync.Mutex
-	size  int64 // in all
-	room  int64 // of it that is free
+	size  int64     // in all
+	room  int64     // of it that is free
 	order list.List // of *tree, last used first
 	trees map[string]*list.Element
 }

@@ -93,6 +93,7 @@ var _ source.Source = (*Source)(nil)
 
 // A remote is all that is known of one URL and one way in.
 type remote struct {
+	key   string
 	place place // without its secrets
 	refs  lister
 
@@ -193,7 +194,7 @@ func (s *Source) remote(p place) (*remote, error) {
 	if !ok {
 		bare := p
 		bare.access = source.Access{}
-		r = &remote{place: bare, mirrors: make(map[string]*mirror)}
+		r = &remote{key: key, place: bare, mirrors: make(map[string]*mirror)}
 		s.remotes[key] = r
 	}
 	return r, nil
@@ -265,8 +266,8 @@ func (s *Source) newest(ctx context.Context, r *remote, p place, found []candida
 		if err != nil {
 			return candidate{}, err
 		}
-		if best.id == "" || snap.when.After(when) {
-			best, when = c, snap.when
+		if best.id == "" || snap.commit.When.After(when) {
+			best, when = c, snap.commit.When
 		}
 	}
 	return best, nil

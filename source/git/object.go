@@ -20,8 +20,7 @@ import (
 // A commit is what we need of a commit object.
 type commit struct {
 	source.Commit
-	tree      []byte    // id
-	committed time.Time // Commit.When is that too
+	tree []byte // id
 }
 
 var errMalformed = errors.New("malformed object")
@@ -39,12 +38,11 @@ func parseCommit(data []byte) (c commit, err error) {
 		case "author":
 			c.Author, _ = parsePerson(value)
 		case "committer":
-			_, c.committed = parsePerson(value)
+			_, c.When = parsePerson(value)
 		}
 	}
 	subject, _, _ := strings.Cut(strings.TrimSpace(string(message)), "\n")
 	c.Subject = strings.ToValidUTF8(strings.TrimSpace(subject), "\uFFFD")
-	c.When = c.committed
 	if c.tree == nil {
 		return commit{}, errMalformed
 	}
