@@ -1,8 +1,10 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -102,21 +104,44 @@ func classOf(err error, s metav1.Status) error {
 	return ErrUnavailable
 }
 
-// words returns what the server said, without what the reader knows already,
-// and with any cause that it left out.
+// words returns what the server said. Of an invalid object and of fields with
+// other managers it names every cause, in an order that is always the same.
 func words(s metav1.Status) string {
-	msg := s.Message
-	if s.Reason == metav1.StatusReasonInvalid {
-		if _, rest, ok := strings.Cut(msg, " is invalid: "); ok {
-			msg = rest
+	list := causes(s)
+	switch {
+	case len(list) > 0 && s.Reason == metav1.StatusReasonInvalid:
+		var out []string
+		for _, c := range list {
+			out = append(out, cause(c.Field, brief(c.Message)))
 		}
+		return strings.Join(out, "; ")
+	case len(list) > 0 && list[0].Type == metav1.CauseTypeFieldManagerConflict:
+		return conflicts(list)
 	}
-	for _, c := range causes(s) {
-		if !strings.Contains(msg, c.Message) {
-			msg += "; " + cause(c.Field, c.Message)
-		}
+	return s.Message
+}
+
+// conflicts returns "conflict with "kubectl": .spec.a, .spec.b; conflict with …".
+func conflicts(list []metav1.StatusCause) string {
+	fields := map[string][]string{}
+	for _, c := range list {
+		fields[c.Message] = append(fields[c.Message], c.Field)
 	}
-	return msg
+	var out []string
+	for _, with := range slices.Sorted(maps.Keys(fields)) {
+		out = append(out, with+": "+strings.Join(fields[with], ", "))
+	}
+	return strings.Join(out, "; ")
+}
+
+// brief returns a message without the middle of a long value that it quotes:
+// of a Pod template that can't be changed the server quotes all of it.
+func brief(message string) string {
+	const head, tail = 80, 320
+	if len(message) <= head+tail {
+		return message
+	}
+	return strings.ToValidUTF8(message[:head], "") + " … " + strings.ToValidUTF8(message[len(message)-tail:], "")
 }
 
 // masked returns what the server said of a Secret as far as it cannot quote
@@ -164,11 +189,15 @@ func maskedCause(c metav1.StatusCause) string {
 	return "invalid value (withheld)"
 }
 
+// causes returns the causes in s in order.
 func causes(s metav1.Status) []metav1.StatusCause {
 	if s.Details == nil {
 		return nil
 	}
-	return slices.Compact(slices.Clone(s.Details.Causes))
+	list := slices.SortedFunc(slices.Values(s.Details.Causes), func(a, b metav1.StatusCause) int {
+		return cmp.Or(strings.Compare(a.Field, b.Field), strings.Compare(a.Message, b.Message))
+	})
+	return slices.Compact(list)
 }
 
 func cause(field, message string) string {

@@ -89,6 +89,8 @@ func (c *cluster) cause(ctx context.Context, err error) error {
 
 // start brings c up and returns when it is ready. The components that need an
 // API server start when there is one: before that they would only take its CPU.
+// They are ready when they have done something in it, which may have been in
+// an earlier life of c.
 func (c *cluster) start(ctx context.Context, nodes int) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

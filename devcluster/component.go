@@ -28,8 +28,8 @@ type component struct {
 	args func(port int) []string // relative to the data directory, where it runs
 }
 
-// In the order in which they start: the last three need an API server that is
-// ready, and are ready when they have done something in it.
+// In the order in which they start. The last three need an API server that is
+// ready.
 var (
 	etcdComponent      = component{"etcd", runEtcd, etcdArgs}
 	apiserverComponent = component{"kube-apiserver", command(apiserver.NewAPIServerCommand), apiserverArgs}

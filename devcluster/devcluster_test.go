@@ -38,21 +38,24 @@ var binary = sync.OnceValues(func() (string, error) {
 	if bin := os.Getenv("DEVCLUSTER_BIN"); bin != "" {
 		return filepath.Abs(bin)
 	}
-	dir, err := os.MkdirTemp("", "devcluster-test-")
-	if err != nil {
+	var err error
+	if built, err = os.MkdirTemp("", "devcluster-test-"); err != nil {
 		return "", err
 	}
-	bin := filepath.Join(dir, "devcluster")
+	bin := filepath.Join(built, "devcluster")
 	if out, err := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return bin, nil
 })
 
+// built is the directory of the binary that was built for the purpose, if any.
+var built string
+
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if bin, err := binary(); err == nil && os.Getenv("DEVCLUSTER_BIN") == "" {
-		os.RemoveAll(filepath.Dir(bin))
+	if built != "" {
+		os.RemoveAll(built)
 	}
 	os.Exit(code)
 }

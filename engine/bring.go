@@ -51,7 +51,8 @@ func (r *run) admit() bool {
 		return r.fail(r.was.Err)
 	case r.u.Err != nil:
 		return r.fail(r.u.Err)
-	case !r.found:
+	case !r.found: // it may come a moment later
+		r.wait(unit.OnSource, "%s is not there", r.u.Source)
 		return r.fail(fmt.Errorf("%w: %s", unit.ErrNoSource, r.u.Source))
 	case r.src.tree == nil && r.src.status.Err != nil:
 		return r.wait(unit.OnSource, "%s: %v", r.u.Source, r.src.status.Err)
@@ -561,14 +562,14 @@ func (r *run) done() bool {
 // takeDown deletes what was made for a unit that is being deleted and then lets
 // go of the object that asked for it. It returns when to try again.
 func (e *Engine) takeDown(ctx context.Context, r *run) time.Time {
-	if r.u.Paused || !r.u.Policy.Prune || r.u.Orphan {
-		return e.letGo(ctx, r.k.by)
+	leave := r.u.Paused || !r.u.Policy.Prune || r.u.Orphan
+	if !leave && !r.remove(ctx) {
+		due, _ := r.conclude(ctx)
+		return due
 	}
-	if r.remove(ctx) {
-		return e.letGo(ctx, r.k.by)
-	}
-	due, _ := r.conclude(ctx)
-	return due
+	again := e.letGo(ctx, r.k.by)
+	r.k.gone = again.IsZero()
+	return again
 }
 
 // remove deletes all that the unit owns.

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -87,6 +89,13 @@ func (x index[K]) remove(k K, u unit.Name) {
 	if delete(x[k], u); len(x[k]) == 0 {
 		delete(x, k)
 	}
+}
+
+// of returns the units that refer to k, in order of name.
+func (x index[K]) of(k K) []unit.Name {
+	return slices.SortedFunc(maps.Keys(x[k]), func(a, b unit.Name) int {
+		return object.Compare(a.ID(), b.ID())
+	})
 }
 
 // New returns an engine.
@@ -173,7 +182,7 @@ func (e *Engine) sighted(owner unit.Name, id object.ID) {
 	if e.units[owner] != nil {
 		e.unitQ.Add(owner, drifted)
 	}
-	for u := range e.checked[id] {
+	for _, u := range e.checked.of(id) {
 		e.unitQ.Add(u, changed)
 	}
 }

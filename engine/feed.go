@@ -39,7 +39,7 @@ func (e *Engine) putFeed(o object.Object, f source.Feed) {
 // dropFeed takes in that nobody asks for a feed any more. e.mu is held.
 func (e *Engine) dropFeed(name source.FeedName) {
 	delete(e.feeds, name)
-	for u := range e.users[name] {
+	for _, u := range e.users.of(name) {
 		e.unitQ.Add(u, changed)
 	}
 }
@@ -178,7 +178,7 @@ func (e *Engine) moved(name source.FeedName, was feed, st source.Status, tree *s
 		return
 	}
 	f.tree, f.ignore = tree, rules(was.want.Ignore)
-	for u := range e.users[name] {
+	for _, u := range e.users.of(name) {
 		e.unitQ.Add(u, changed)
 	}
 }

@@ -21,6 +21,7 @@ type keeping struct {
 	told   unit.Status // as it was last written
 
 	// Of the worker that has it.
+	gone  bool // it has been taken down: only its object is to go
 	made  ledger
 	fails int       // in a row
 	since time.Time // when it began to wait for what it waits for; zero if it does not
@@ -52,7 +53,7 @@ func (e *Engine) putUnit(o object.Object, u unit.Unit) {
 	k.want = u
 	e.link(u)
 	e.unitQ.Add(u.Name, prio)
-	for d := range e.after[u.Name] {
+	for _, d := range e.after.of(u.Name) {
 		e.unitQ.Add(d, changed)
 	}
 }
@@ -87,7 +88,7 @@ func (e *Engine) dropUnit(name unit.Name) {
 	delete(e.units, name)
 	e.c.Renderer.Forget(name.String())
 	e.forgetLedger(name)
-	for d := range e.after[name] {
+	for _, d := range e.after.of(name) {
 		e.unitQ.Add(d, changed)
 	}
 }
@@ -113,6 +114,8 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 		return time.Time{}, unchanged
 	}
 	switch {
+	case r.k.gone:
+		return time.Time{}, unchanged
 	case r.u.Deleting:
 		return e.takeDown(ctx, r), retried
 	case r.u.Paused:
@@ -208,7 +211,17 @@ func (r *run) quiet() bool {
 		return false
 	}
 	young := r.st.Ended.Sub(r.k.since) < grace
-	return young && !(r.st.Waits.On == unit.OnHealth && r.k.told.Ready())
+	if r.st.Waits.On == unit.OnHealth {
+		return young && !r.k.told.Ready() || r.stillUnwell()
+	}
+	return young
+}
+
+// stillUnwell reports whether it has been told that what the unit waits for has
+// failed, and nothing has changed since.
+func (r *run) stillUnwell() bool {
+	t := r.k.told
+	return errors.Is(t.Err, unit.ErrHealth) && t.Attempted == r.st.Attempted && t.Generation == r.st.Generation
 }
 
 // due says when to look at the unit again if nothing happens before.
@@ -263,7 +276,7 @@ func (r *run) settle() {
 		return
 	}
 	if r.st.Ready() != r.k.status.Ready() || r.st.Applied != r.k.status.Applied || r.st.Generation != r.k.status.Generation {
-		for d := range e.after[r.u.Name] {
+		for _, d := range e.after.of(r.u.Name) {
 			e.unitQ.Add(d, changed)
 		}
 	}

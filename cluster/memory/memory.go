@@ -225,10 +225,10 @@ func uid(n int64) string {
 func (w *world) kind(k object.Kind, version string) (*kind, error) {
 	known := w.kinds[k]
 	if known == nil {
-		return nil, noKind("no matches for kind %q in group %q", k.Name, k.Group)
+		return nil, noKind("the server does not know kind %s", k)
 	}
 	if version != "" && !slices.Contains(known.Versions, version) {
-		return nil, noKind("no matches for kind %q in version %q", k.Name, apiVersion(k.Group, version))
+		return nil, noKind("no version %q of kind %s (there is %q)", version, k, known.Versions)
 	}
 	return known, nil
 }

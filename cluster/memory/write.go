@@ -2,15 +2,16 @@ package memory
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
+	"strings"
 	"time"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/object"
@@ -82,7 +83,7 @@ func (w *world) aim(r *request, version string) error {
 	}
 	switch {
 	case k.Namespaced && r.id.Namespace == "":
-		return apierrors.NewBadRequest("an empty namespace may not be set when a resource name is provided")
+		return apierrors.NewBadRequest("an object of this kind needs a namespace")
 	case !k.Namespaced && r.id.Namespace != "":
 		return apierrors.NewBadRequest("the namespace of the provided object does not match the namespace sent on the request")
 	case r.how.Subresource != "" && (r.how.Subresource != "status" || k.NoStatus):
@@ -100,7 +101,7 @@ func (w *world) apply(r request, o object.Object) (object.Object, error) {
 		return object.Object{}, err
 	}
 	if r.how.Manager == "" {
-		return object.Object{}, apierrors.NewBadRequest("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch")
+		return object.Object{}, apierrors.NewBadRequest("fieldManager: Required value: is required for apply patch")
 	}
 	live := w.objects[r.id]
 	if err := w.current(r, live, o); err != nil {
@@ -113,17 +114,21 @@ func (w *world) apply(r request, o object.Object) (object.Object, error) {
 	return w.commit(r, live, merged)
 }
 
+func (r request) conflict(format string, args ...any) error {
+	return apierrors.NewConflict(r.kind.resource(), r.id.Name, fmt.Errorf(format, args...))
+}
+
 // current checks that the object to be applied may become of live what it says.
 func (w *world) current(r request, live, o object.Object) error {
 	switch {
 	case live.IsZero() && r.how.Subresource != "":
 		return apierrors.NewNotFound(r.kind.resource(), r.id.Name)
 	case live.IsZero() && o.UID() != "":
-		return apierrors.NewConflict(r.kind.resource(), r.id.Name, fmt.Errorf("uid mismatch: the provided object specified uid %s, and no existing object was found", o.UID()))
+		return r.conflict("uid mismatch: the provided object specified uid %s, and no existing object was found", o.UID())
 	case live.IsZero():
 		return w.room(r)
 	case o.UID() != "" && o.UID() != live.UID():
-		return apierrors.NewConflict(r.kind.resource(), r.id.Name, fmt.Errorf("Precondition failed: UID in precondition: %s, UID in object meta: %s", o.UID(), live.UID()))
+		return r.conflict("Precondition failed: UID in precondition: %s, UID in object meta: %s", o.UID(), live.UID())
 	}
 	return w.unchanged(r, live, o.ResourceVersion())
 }
@@ -133,7 +138,7 @@ func (w *world) unchanged(r request, live object.Object, version string) error {
 	if version == "" || version == live.ResourceVersion() {
 		return nil
 	}
-	return apierrors.NewConflict(r.kind.resource(), r.id.Name, errors.New("the object has been modified; please apply your changes to the latest version and try again"))
+	return r.conflict("the object has been modified; please apply your changes to the latest version and try again")
 }
 
 // room checks that an object can be made in its namespace.
@@ -221,7 +226,7 @@ func patchedJSON(r request, data []byte, p cluster.Patch) ([]byte, error) {
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
 	if data, err = patch.Apply(data); err != nil {
-		return nil, apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", r.kind.resource(), r.id.Name, err.Error(), 0, false)
+		return nil, apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
 	}
 	return data, nil
 }
@@ -238,7 +243,7 @@ func (w *world) commit(r request, live, next object.Object) (object.Object, erro
 		var err error
 		next, err = w.manager(r.kind, r.version, r.how.Subresource).update(r.base(live), next, r.manager())
 		if err != nil {
-			return object.Object{}, apierrors.NewBadRequest(err.Error())
+			return object.Object{}, apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %s", r.kind.Name, r.version, r.kind.Name, schemaWords(err)))
 		}
 	}
 	stored := inVersion(next, r.kind.groupVersion(r.kind.Versions[0]))
@@ -249,6 +254,16 @@ func (w *world) commit(r request, live, next object.Object) (object.Object, erro
 		return next, nil
 	}
 	return inVersion(w.put(r, live, stored), gv), nil
+}
+
+// schemaWords returns what a field manager says of an object's fields without
+// what it says of itself.
+func schemaWords(err error) string {
+	_, words, ok := strings.Cut(err.Error(), "to smd typed: ")
+	if !ok {
+		return err.Error()
+	}
+	return words
 }
 
 // base returns live in the version of the request, or an empty object.
@@ -318,10 +333,10 @@ func (w *world) delete(r request, where cluster.Where) error {
 		return nil
 	}
 	if where.UID != "" && where.UID != live.UID() {
-		return apierrors.NewConflict(r.kind.resource(), r.id.Name, fmt.Errorf("Precondition failed: UID in precondition: %s, UID in object meta: %s", where.UID, live.UID()))
+		return r.conflict("the UID in the precondition (%s) does not match the UID in record (%s). The object might have been deleted and then recreated", where.UID, live.UID())
 	}
 	if where.ResourceVersion != "" && where.ResourceVersion != live.ResourceVersion() {
-		return apierrors.NewConflict(r.kind.resource(), r.id.Name, fmt.Errorf("Precondition failed: ResourceVersion in precondition: %s, ResourceVersion in object meta: %s", where.ResourceVersion, live.ResourceVersion()))
+		return r.conflict("the ResourceVersion in the precondition (%s) does not match the ResourceVersion in record (%s). The object might have been modified", where.ResourceVersion, live.ResourceVersion())
 	}
 	w.remove(live)
 	return nil

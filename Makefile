@@ -1,0 +1,55 @@
+# make demo   runs the program on a control plane of its own
+# make test   runs all tests
+# make lint   checks form
+# make update rewrites the answers in test data and the generated files
+
+export GOTOOLCHAIN = local
+GO      = go
+SHELL   = /bin/bash
+VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS = -s -w -X main.version=$(VERSION)
+
+.PHONY: all demo test unit race scenario devcluster-test lint update bench clean
+
+all: bin/sane
+
+demo: bin/sane bin/devcluster
+	bin/sane demo --devcluster bin/devcluster
+
+GOFILES = $(shell git ls-files -co --exclude-standard '*.go' '*.html' '*.yaml' go.mod go.sum | grep -v '^devcluster/')
+
+bin/sane: $(GOFILES)
+	@echo "building sane (the first time takes some minutes)…"
+	$(GO) build -trimpath -ldflags='$(LDFLAGS)' -o $@ ./cmd/sane
+
+# Kubernetes itself: some eight minutes on two cores when nothing is cached.
+bin/devcluster: $(shell git ls-files -co --exclude-standard devcluster)
+	@echo "building the control plane: etcd, Kubernetes and kwok (some eight minutes the first time)…"
+	cd devcluster && $(GO) build -trimpath -ldflags='-s -w' -o ../$@ .
+
+test: bin/sane bin/devcluster unit race scenario devcluster-test
+
+unit:
+	$(GO) vet ./...
+	$(GO) test ./...
+
+# Where goroutines meet, and the race detector is cheap.
+race:
+	$(GO) test -race ./engine ./observe ./apply ./source/... ./render/... ./cluster/memory ./report/...
+
+scenario: bin/sane bin/devcluster
+	hack/with-devcluster $(GO) test -count=1 ./cluster/kube ./plan/plantest ./scenario/...
+
+devcluster-test: bin/devcluster
+	cd devcluster && DEVCLUSTER_BIN=../bin/devcluster $(GO) test -trimpath -vet=off -ldflags='-s -w' ./...
+
+lint:
+	@test -z "$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))" || { gofmt -l $$(git ls-files -co --exclude-standard '*.go'); echo "gofmt these"; exit 1; }
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+update:
+	$(GO) generate ./...
+	$(GO) test ./engine ./dialect/flux ./render/... -update
+
+clean:
+	rm -rf bin

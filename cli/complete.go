@@ -1,0 +1,106 @@
+package cli
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/object"
+)
+
+// completing is how long a person who has pressed Tab is kept waiting.
+const completing = 3 * time.Second
+
+// completeNamed completes the objects of reconcile, suspend and resume.
+func (d *desk) completeNamed(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 1 && args[0] == "source" {
+		return d.feedNames(), cobra.ShellCompDirectiveNoFileComp
+	}
+	if kind, _, ok := strings.Cut(begun, "/"); ok {
+		n, err := d.Language.noun(kind)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return d.namesOf(cmd.Context(), n, kind+"/"), cobra.ShellCompDirectiveNoFileComp
+	}
+	n, _, err := d.Language.named(args)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	found := d.namesOf(cmd.Context(), n, "")
+	if len(args) == 0 {
+		found = append(found, "source")
+	}
+	return found, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeGet completes what get shows.
+func (d *desk) completeGet(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		found, how := d.completeNamed(cmd, args, begun)
+		return append(found, "units", "sources", "all"), how
+	}
+	n := d.Language.nouns(args[0] == "sources")[0]
+	if named, err := d.Language.noun(args[0]); err == nil {
+		n = named
+	}
+	return d.namesOf(cmd.Context(), n, ""), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeUnits completes names of units.
+func (d *desk) completeUnits(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return d.namesOf(cmd.Context(), d.Language.nouns(false)[0], ""), cobra.ShellCompDirectiveNoFileComp
+}
+
+func (d *desk) completeNamespaces(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	found := d.listNames(cmd.Context(), func(*Place) cluster.Selection {
+		return cluster.Selection{Kind: object.Kind{Name: "Namespace"}, Metadata: true}
+	})
+	return found, cobra.ShellCompDirectiveNoFileComp
+}
+
+// feedNames returns the words after "source".
+func (d *desk) feedNames() []string {
+	var out []string
+	for _, n := range d.Language.nouns(true) {
+		out = append(out, n.Names[len(n.Names)-1])
+	}
+	return out
+}
+
+// namesOf returns the names of a kind's objects, with a prefix.
+func (d *desk) namesOf(ctx context.Context, n Noun, prefix string) []string {
+	found := d.listNames(ctx, func(p *Place) cluster.Selection {
+		return cluster.Selection{Kind: n.Kind, Namespace: p.Namespace, Metadata: true}
+	})
+	for i := range found {
+		found[i] = prefix + found[i]
+	}
+	return found
+}
+
+// listNames returns the names of selected objects; none if they can't be had
+// soon.
+func (d *desk) listNames(ctx context.Context, sel func(*Place) cluster.Selection) []string {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	ctx, cancel := context.WithTimeout(ctx, completing)
+	defer cancel()
+	p, err := d.place()
+	if err != nil {
+		return nil
+	}
+	objects, _ := list(ctx, p.Cluster, sel(p))
+	var names []string
+	for _, o := range objects {
+		names = append(names, o.Name())
+	}
+	return names
+}

@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/dialect"
+	"github.com/sane-gitops/sane/engine"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/report"
+	"github.com/sane-gitops/sane/source"
+)
+
+// A Program is what the command line drives: constructors of all that it does
+// not know itself. All fields must be set, but for those that say otherwise.
+type Program struct {
+	Version  string
+	Language Language
+
+	// Connect reaches for a cluster. It does not have to ask it anything.
+	Connect func(Dial) (*Place, error)
+
+	// Dialect returns the dialect that is spoken.
+	Dialect func(Speech) (dialect.Dialect, error)
+
+	// Equip returns what it takes to keep units in a place, or to plan what
+	// that would do.
+	Equip func(*Place, Equipment) (*Gear, error)
+
+	// Manifests returns what is installed in a cluster to run Sane there.
+	Manifests func(Installation) ([]object.Object, error)
+
+	// Worker renders on behalf of the process that started it, until that
+	// ends.
+	Worker func(ctx context.Context) error
+}
+
+// A Dial says which cluster to reach, and how.
+type Dial struct {
+	Kubeconfig string // a file; "" means as kubectl does, or the cluster that we run in
+	Context    string // of the kubeconfig; "" means the current one
+	Log        *slog.Logger
+
+	// Observe is told of every request to the API server. nil means that
+	// nobody wants to know.
+	Observe func(verb, resource string, code int, took time.Duration)
+}
+
+// A Place is a cluster and how it was reached.
+type Place struct {
+	Cluster   cluster.Cluster
+	Namespace string // of the kubeconfig's context, or the one that we run in
+
+	// Lead waits until this process alone holds a lease and calls run, whose
+	// context ends with the lease. Its error says why the lease was lost.
+	Lead func(ctx context.Context, l Lease, run func(context.Context)) error
+}
+
+// A Lease names what only one of several processes may hold.
+type Lease struct {
+	Namespace, Name string
+	Identity        string // of this process
+}
+
+// A Speech says how the custom resources are to be understood.
+type Speech struct {
+	NoCrossNamespace bool     // refuse references to other namespaces
+	Controllers      []string // whose objects to keep; nil means all
+}
+
+// An Equipment is what is asked of [Program.Equip].
+type Equipment struct {
+	Dir    string // for mirrors and kept results; belongs to one process at a time
+	Quiet  bool   // tell nobody what happens
+	Events string // the address to post events to; "" means none
+	Log    *slog.Logger
+}
+
+// Gear is what it takes to keep units.
+type Gear struct {
+	Sources  map[string]source.Source // by source.Remote.Type
+	Renderer engine.Renderer
+	Sinks    map[string]Sink // by a word for each
+	Close    func() error
+}
+
+// A Sink is told of events and passes them on while it runs.
+type Sink interface {
+	report.Sink
+	Run(ctx context.Context) error
+	Dropped() int64 // how many events were not passed on
+}
+
+// An Installation says what to install.
+type Installation struct {
+	Namespace string
+	Image     string // "" means the one of this version
+	CRDsOnly  bool
+}
+
+// A Language is what people call things.
+type Language struct {
+	Nouns   []Noun
+	Request string   // the annotation that asks for a look now
+	Pause   []string // the path of the field that says to leave alone
+}
+
+// A Noun is a kind of object that people name on the command line.
+type Noun struct {
+	Kind  object.Kind
+	Names []string // in lower case: "kustomization", "ks"
+	Feed  bool     // it asks for a feed rather than a unit
+}

@@ -1,0 +1,315 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/dialect"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/source"
+)
+
+// manager is the field manager of what people change by the command line.
+const manager = "sane"
+
+// An order is a command to the controller about some objects.
+type order struct {
+	*desk
+	all     bool
+	wait    bool
+	source  bool
+	timeout time.Duration
+
+	at   *Place
+	says dialect.Dialect
+}
+
+func (o *order) patience(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 5*time.Minute, "how long to wait")
+}
+
+func reconcileCommand(d *desk) *cobra.Command {
+	o := &order{desk: d}
+	cmd := &cobra.Command{
+		Use:   "reconcile [KIND/]NAME...",
+		Short: "Have units or sources looked at now, and wait for what comes of it",
+		Example: `  sane reconcile apps
+  sane reconcile apps --with-source
+  sane reconcile source git apps
+  sane reconcile gitrepository/apps`,
+		ValidArgsFunction: d.completeNamed,
+		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args, o.reconcile) },
+	}
+	cmd.Flags().BoolVar(&o.source, "with-source", false, "first the unit's source")
+	cmd.Flags().BoolVar(&o.all, "all", false, "all of the kind in the namespace")
+	o.patience(cmd)
+	return cmd
+}
+
+func suspendCommand(d *desk) *cobra.Command {
+	o := &order{desk: d}
+	cmd := &cobra.Command{
+		Use:               "suspend [KIND/]NAME...",
+		Short:             "Leave units or sources alone until they are resumed",
+		Example:           "  sane suspend apps\n  sane suspend source git apps\n  sane suspend --all -n team-a",
+		ValidArgsFunction: d.completeNamed,
+		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args, o.suspend) },
+	}
+	cmd.Flags().BoolVar(&o.all, "all", false, "all of the kind in the namespace")
+	return cmd
+}
+
+func resumeCommand(d *desk) *cobra.Command {
+	o := &order{desk: d}
+	cmd := &cobra.Command{
+		Use:               "resume [KIND/]NAME...",
+		Short:             "Go on with suspended units or sources",
+		Example:           "  sane resume apps --wait\n  sane resume source git apps",
+		ValidArgsFunction: d.completeNamed,
+		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args, o.resume) },
+	}
+	cmd.Flags().BoolVar(&o.all, "all", false, "all of the kind in the namespace")
+	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until they are ready")
+	o.patience(cmd)
+	return cmd
+}
+
+// run does something to every object that args name. It goes on after one has
+// failed.
+func (o *order) run(ctx context.Context, args []string, do func(context.Context, object.ID) error) error {
+	noun, names, err := o.Language.named(args)
+	switch {
+	case err != nil:
+		return err
+	case o.all && len(names) > 0:
+		return errors.New("name objects or say --all, not both")
+	case !o.all && len(names) == 0:
+		return fmt.Errorf("which %s? name one, or say --all", noun.Kind.Name)
+	}
+	if o.at, err = o.place(); err != nil {
+		return err
+	}
+	if o.says, err = o.spoken(); err != nil {
+		return err
+	}
+	if o.all {
+		if names, err = o.everyone(ctx, noun); err != nil {
+			return err
+		}
+	}
+	var errs []error
+	for _, name := range names {
+		if err := do(ctx, noun.in(o.at.Namespace, name)); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (o *order) everyone(ctx context.Context, n Noun) ([]string, error) {
+	objects, err := list(ctx, o.at.Cluster, cluster.Selection{Kind: n.Kind, Namespace: o.at.Namespace})
+	if err == nil && len(objects) == 0 {
+		fmt.Fprintf(o.err, "No resources found in %s namespace.\n", o.at.Namespace)
+	}
+	var names []string
+	for _, obj := range objects {
+		names = append(names, obj.Name())
+	}
+	return names, err
+}
+
+// paused reports whether an object asks to be left alone.
+func (l Language) paused(o object.Object) bool {
+	v, _ := o.Get(l.Pause...)
+	b, _ := v.(bool)
+	return b
+}
+
+// reconcile asks for a look at an object now and waits for the outcome.
+func (o *order) reconcile(ctx context.Context, id object.ID) error {
+	obj, err := must(ctx, o.at.Cluster, id)
+	if err != nil {
+		return err
+	}
+	if o.Language.paused(obj) {
+		return fmt.Errorf("reconcile %s: it is suspended; resume it with `sane resume %s`", id, o.sayable(id))
+	}
+	if o.source {
+		if err := o.reconcileSource(ctx, obj); err != nil {
+			return err
+		}
+	}
+	token := o.now().Format(time.RFC3339Nano)
+	patch := map[string]any{"metadata": map[string]any{"annotations": map[string]any{o.Language.Request: token}}}
+	if err := o.change(ctx, id, patch); err != nil {
+		return err
+	}
+	return o.await(ctx, "reconcile", id, func(obj object.Object) bool { return o.heeded(obj) == token })
+}
+
+// reconcileSource reconciles the source of a unit.
+func (o *order) reconcileSource(ctx context.Context, obj object.Object) error {
+	asked, err := o.says.Read(obj, none{})
+	if err != nil {
+		return err
+	}
+	if len(asked.Units) == 0 {
+		return fmt.Errorf("reconcile %s: it has no source of its own: leave out --with-source", obj)
+	}
+	name := asked.Units[0].Source
+	noun, err := o.Language.noun(name.Kind)
+	if err != nil {
+		return fmt.Errorf("reconcile %s: its source %s: %w", obj, name, err)
+	}
+	first := *o
+	first.source = false
+	return first.reconcile(ctx, noun.in(name.Namespace, name.Name))
+}
+
+// sayable returns how to name an object on the command line.
+func (d *desk) sayable(id object.ID) string {
+	n, _ := d.Language.of(id.Kind)
+	name := id.Name
+	if n.Feed {
+		name = n.Names[0] + "/" + id.Name
+	}
+	return name + " -n " + id.Namespace
+}
+
+// heeded returns the last request that an object's controller has heeded.
+func (o *order) heeded(obj object.Object) string {
+	if n, _ := o.Language.of(obj.ID().Kind); n.Feed {
+		return o.says.RecallFeed(obj).Token
+	}
+	return o.says.RecallUnit(obj).Token
+}
+
+func (o *order) change(ctx context.Context, id object.ID, patch map[string]any) error {
+	data, err := json.Marshal(patch)
+	if err != nil {
+		return err
+	}
+	_, err = o.at.Cluster.Patch(ctx, id, cluster.Patch{Type: cluster.MergePatch, Data: data}, cluster.How{Manager: manager})
+	return err
+}
+
+// pause sets whether an object is left alone. It reports whether it was not so.
+func (o *order) pause(ctx context.Context, id object.ID, on bool) (changed bool, err error) {
+	obj, err := must(ctx, o.at.Cluster, id)
+	if err != nil || o.Language.paused(obj) == on {
+		return false, err
+	}
+	var patch any = on
+	for i := len(o.Language.Pause) - 1; i >= 0; i-- {
+		patch = map[string]any{o.Language.Pause[i]: patch}
+	}
+	return true, o.change(ctx, id, patch.(map[string]any))
+}
+
+func (o *order) suspend(ctx context.Context, id object.ID) error {
+	changed, err := o.pause(ctx, id, true)
+	if err != nil {
+		return err
+	}
+	return o.say(id, "suspended", changed)
+}
+
+func (o *order) resume(ctx context.Context, id object.ID) error {
+	changed, err := o.pause(ctx, id, false)
+	if err != nil {
+		return err
+	}
+	if err := o.say(id, "resumed", changed); err != nil || !o.wait {
+		return err
+	}
+	return o.await(ctx, "resume", id, func(object.Object) bool { return true })
+}
+
+func (o *order) say(id object.ID, what string, changed bool) error {
+	if !changed {
+		what = "already " + what
+	}
+	_, err := fmt.Fprintf(o.out, "%s %s\n", kubectlName(id), what)
+	return err
+}
+
+// await waits until the controller has come to an end with an object of which
+// heeded holds, shows what it is doing, and says what came of it.
+func (o *order) await(ctx context.Context, verb string, id object.ID, heeded func(object.Object) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	line := progress{to: o.err}
+	defer line.done()
+	last := "the controller has not answered: is it running? (`kubectl get pods -A -l app.kubernetes.io/name=sane`)"
+	sel := cluster.Selection{Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}
+	for ch, err := range o.at.Cluster.Watch(ctx, sel) {
+		switch {
+		case ctx.Err() != nil:
+		case errors.Is(err, cluster.ErrNoKind), errors.Is(err, cluster.ErrForbidden):
+			return err
+		case err != nil:
+			line.show(err.Error())
+		case ch.Type == cluster.Gone:
+			return fmt.Errorf("%s %s: it has been deleted", verb, id)
+		case ch.Type == cluster.Put:
+			s := standingOf(ch.Object)
+			over, state := o.over(ch.Object, s, heeded(ch.Object))
+			if over {
+				line.done()
+				return o.outcome(verb, ch.Object, s)
+			}
+			line.show(id.Kind.Name + "/" + id.Name + ": " + state)
+			if s.current {
+				last = "last seen: " + state
+			}
+		}
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%s %s: not done after %s; %s", verb, id, o.timeout, last)
+	}
+	return ctx.Err()
+}
+
+// over reports whether the controller has come to an end with an object, and
+// what it is doing if not.
+func (o *order) over(obj object.Object, s standing, heeded bool) (bool, string) {
+	switch {
+	case !heeded || !s.current:
+		if s.ready == "Unknown" && s.doing != "" {
+			return false, s.doing
+		}
+		return false, "waiting for the controller"
+	case s.ready == "True":
+		return s.doing == "", s.message
+	case s.ready == "Unknown":
+		if s.doing != "" {
+			return false, s.doing
+		}
+		return false, s.message
+	}
+	if n, _ := o.Language.of(obj.ID().Kind); n.Feed {
+		return true, s.message
+	}
+	return o.says.RecallUnit(obj).Waits.On == "", s.message
+}
+
+// outcome says what came of an object.
+func (o *order) outcome(verb string, obj object.Object, s standing) error {
+	if s.ready != "True" {
+		return fmt.Errorf("%s %s: %s", verb, obj, s.message)
+	}
+	done := s.message
+	if n, _ := o.Language.of(obj.ID().Kind); n.Feed {
+		done = fetchedWords(o.says.RecallFeed(obj))
+	}
+	_, err := fmt.Fprintf(o.out, "%s: %s\n", kubectlName(obj.ID()), o.out.paint(green, done))
+	return err
+}
+
+func fetchedWords(st source.Status) string { return "Fetched revision: " + st.Revision.Name }

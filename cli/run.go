@@ -1,0 +1,226 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sane-gitops/sane/dialect"
+	"github.com/sane-gitops/sane/engine"
+)
+
+// A daemon is one `sane run`.
+type daemon struct {
+	*desk
+	units, feeds, applies int
+
+	everyNamespace bool
+	selector       string
+	noCross        bool
+	controllers    []string
+
+	dir     string
+	events  string
+	metrics string
+	health  string
+	elect   bool
+
+	level, encoding string
+
+	counts *meters
+	log    *slog.Logger
+	engine atomic.Pointer[engine.Engine] // nil while another process leads
+}
+
+func runCommand(d *desk) *cobra.Command {
+	r := &daemon{desk: d}
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Keep the cluster as its units say: the controller",
+		Long: `Run keeps the cluster as its Kustomizations and GitRepositories say, until it is
+asked to stop. In a cluster it keeps that one; elsewhere the one that the kubeconfig names.`,
+		Args: takes(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd) },
+	}
+	r.flags(cmd)
+	return cmd
+}
+
+func (r *daemon) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.IntVar(&r.units, "concurrent", 8, "units kept at a time")
+	f.IntVar(&r.feeds, "concurrent-sources", 16, "sources looked at at a time")
+	f.IntVar(&r.applies, "concurrent-ssa", 4, "requests at a time for one unit")
+	f.BoolVar(&r.everyNamespace, "watch-all-namespaces", true, "keep the objects of all namespaces, not only of our own ($RUNTIME_NAMESPACE)")
+	f.StringVar(&r.selector, "watch-label-selector", "", "keep only objects with these `LABELS`")
+	f.BoolVar(&r.noCross, "no-cross-namespace-refs", false, "refuse references to objects in other namespaces")
+	f.StringSliceVar(&r.controllers, "controllers", nil, "do the work of these of Flux's controllers only: source-controller, kustomize-controller (default all)")
+	f.StringVar(&r.dir, "data-dir", "/data", "`DIR` for mirrors and kept results")
+	f.StringVar(&r.events, "events-addr", "", "`URL` to post events to")
+	f.StringVar(&r.metrics, "metrics-addr", ":8080", "`ADDRESS` of /metrics and /debug/pprof; \"\" or 0 for none")
+	f.StringVar(&r.health, "health-addr", ":9440", "`ADDRESS` of /healthz and /readyz; \"\" or 0 for none")
+	f.BoolVar(&r.elect, "enable-leader-election", false, "work only while no other replica does")
+	f.StringVar(&r.level, "log-level", "info", "`LEVEL`: debug, info, warn or error")
+	f.StringVar(&r.encoding, "log-encoding", "", "`FORMAT`: json or text (default text on a terminal, json elsewhere)")
+	f.Duration("requeue-dependency", 0, "accepted and not needed: dependencies are watched")
+}
+
+func (r *daemon) run(cmd *cobra.Command) (err error) {
+	if r.log, err = r.logger(); err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	slog.SetDefault(r.log)
+	if cmd.Flags().Changed("requeue-dependency") {
+		r.log.Info("--requeue-dependency is not needed: dependencies are watched")
+	}
+	beThrifty()
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // so that a second signal ends it at once
+	return r.serve(ctx)
+}
+
+// beThrifty trades a little time for memory, unless the environment says
+// otherwise: what is alive is little, and comes in bursts.
+func beThrifty() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
+}
+
+// serve keeps units until ctx is done, beside the pages that tell of it.
+func (r *daemon) serve(ctx context.Context) error {
+	r.counts = newMeters(r.busy)
+	place, err := r.Connect(Dial{Kubeconfig: r.kubeconfig, Context: r.context, Log: r.log, Observe: r.counts.request})
+	if err != nil {
+		return err
+	}
+	place.Namespace = cmp.Or(r.namespace, os.Getenv("RUNTIME_NAMESPACE"), place.Namespace, "flux-system")
+	says, err := r.Dialect(Speech{NoCrossNamespace: r.noCross, Controllers: r.controllers})
+	if err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	pages, err := r.open()
+	if err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	defer pages.close()
+	r.log.Info("started", "version", r.Version, "metrics", pages.at("metrics"), "health", pages.at("health"))
+	defer r.log.Info("stopped")
+	if !r.elect {
+		return r.keep(ctx, place, says)
+	}
+	return r.lead(ctx, place, says)
+}
+
+// lead keeps units while no other process does.
+func (r *daemon) lead(ctx context.Context, place *Place, says dialect.Dialect) error {
+	host, _ := os.Hostname()
+	l := Lease{Namespace: place.Namespace, Name: r.leaseName(), Identity: fmt.Sprintf("%s_%d_%d", host, os.Getpid(), r.now().UnixNano())}
+	r.log.Info("waiting to lead", "lease", l.Namespace+"/"+l.Name)
+	var kept error
+	err := place.Lead(ctx, l, func(ctx context.Context) {
+		r.log.Info("leading", "lease", l.Namespace+"/"+l.Name)
+		kept = r.keep(ctx, place, says)
+	})
+	return cmp.Or(kept, err)
+}
+
+// leaseName is that of all processes that would keep the same objects.
+func (r *daemon) leaseName() string {
+	if r.selector == "" {
+		return "sane-leader"
+	}
+	return "sane-leader-" + shortSum(r.selector)
+}
+
+// keep keeps units until ctx is done.
+func (r *daemon) keep(ctx context.Context, place *Place, says dialect.Dialect) (err error) {
+	gear, err := r.Equip(place, Equipment{Dir: r.dir, Events: r.events, Log: r.log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, gear.Close()) }()
+	c := engine.Config{
+		Cluster: place.Cluster, Sources: gear.Sources, Renderer: gear.Renderer, Dialect: says,
+		Dir:   filepath.Join(r.dir, "units"),
+		Units: r.units, Feeds: r.feeds, Applies: r.applies,
+		Selector: r.selector, Kept: r.counts.kept, Log: r.log,
+	}
+	if !r.everyNamespace {
+		c.Namespace = place.Namespace
+	}
+	for _, s := range gear.Sinks {
+		c.Sinks = append(c.Sinks, s)
+	}
+	e, err := engine.New(c)
+	if err != nil {
+		return err
+	}
+	r.counts.sinks(gear.Sinks)
+	r.engine.Store(e)
+	return runWith(ctx, gear.Sinks, e.Run)
+}
+
+// runWith runs sinks as long as run does, so that they hear all of it.
+func runWith(ctx context.Context, sinks map[string]Sink, run func(context.Context) error) error {
+	later, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer stop()
+	for _, s := range sinks {
+		all.Go(func() { _ = s.Run(later) }) // it ends when it is told to
+	}
+	return run(ctx)
+}
+
+// ready reports whether this process does what it is to do. One that waits to
+// lead does that.
+func (r *daemon) ready() bool {
+	e := r.engine.Load()
+	return e == nil && r.elect || e != nil && e.Ready()
+}
+
+func (r *daemon) busy() float64 {
+	if e := r.engine.Load(); e != nil {
+		return float64(e.Busy())
+	}
+	return 0
+}
+
+// logger returns the log that the flags ask for.
+func (r *daemon) logger() (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(r.level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q: want debug, info, warn or error", r.level)
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	switch strings.ToLower(r.encoding) {
+	case "json":
+		return slog.New(slog.NewJSONHandler(r.err, opts)), nil
+	case "text", "console":
+		return slog.New(slog.NewTextHandler(r.err, opts)), nil
+	case "":
+		if r.err.live {
+			return slog.New(slog.NewTextHandler(r.err, opts)), nil
+		}
+		return slog.New(slog.NewJSONHandler(r.err, opts)), nil
+	}
+	return nil, fmt.Errorf("--log-encoding %q: want json or text", r.encoding)
+}
+
+// patience is how long a connection to our own pages may take.
+const patience = 10 * time.Second

@@ -1,0 +1,91 @@
+package render
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"io/fs"
+	"strings"
+
+	"github.com/sane-gitops/sane/digest"
+	"github.com/sane-gitops/sane/trace"
+)
+
+// questions are the reads of a log in a form that is small enough to be held
+// for every unit: what was asked, and one digest of all the answers.
+type questions struct {
+	asked   string // for each: the op, how much of the name before it the name begins with, the rest's length, the rest
+	answers sum
+}
+
+var ops = []trace.Op{trace.Stat, trace.File, trace.Dir}
+
+func questionsOf(log trace.Log) questions {
+	var b []byte
+	h := sha256.New()
+	before := ""
+	for _, r := range log {
+		same := 0
+		for same < min(len(before), len(r.Name)) && before[same] == r.Name[same] {
+			same++
+		}
+		for op, o := range ops {
+			if o == r.Op {
+				b = append(b, byte(op))
+			}
+		}
+		b = binary.AppendUvarint(b, uint64(same))
+		b = binary.AppendUvarint(b, uint64(len(r.Name)-same))
+		b = append(b, r.Name[same:]...)
+		h.Write(append([]byte(r.Answer), '\n'))
+		before = r.Name
+	}
+	return questions{string(b), sum(h.Sum(nil))}
+}
+
+// hold reports whether all questions get the same answers from tree.
+func (q questions) hold(tree fs.FS) bool {
+	h := sha256.New()
+	name, line := make([]byte, 0, 128), make([]byte, 0, 128)
+	for rest := q.asked; rest != ""; {
+		op := rest[0]
+		same, n1 := uvarint(rest[1:])
+		size, n2 := uvarint(rest[1+n1:])
+		rest = rest[1+n1+n2:]
+		if int(op) >= len(ops) || n1 <= 0 || n2 <= 0 || same > len(name) || size > len(rest) {
+			return false
+		}
+		name = append(name[:same], rest[:size]...)
+		rest = rest[size:]
+		answer, err := trace.Ask(tree, ops[op], string(name))
+		if err != nil {
+			return false
+		}
+		line = append(append(line[:0], answer...), '\n')
+		h.Write(line)
+	}
+	return sum(h.Sum(nil)) == q.answers
+}
+
+// uvarint is binary.Uvarint for strings. It returns a size of 0 if there is
+// no number that fits.
+func uvarint(s string) (n, size int) {
+	for i := 0; i < len(s) && i < 5; i++ {
+		n |= int(s[i]&0x7f) << (7 * i)
+		if s[i] < 0x80 {
+			return n, i + 1
+		}
+	}
+	return 0, 0
+}
+
+func digestOf(s sum) digest.Digest { return digest.Digest("sha256:" + hex.EncodeToString(s[:])) }
+
+func parseSum(d digest.Digest) (s sum, ok bool) {
+	text, ok := strings.CutPrefix(string(d), "sha256:")
+	if !ok || len(text) != 2*len(s) {
+		return s, false
+	}
+	_, err := hex.Decode(s[:], []byte(text))
+	return s, err == nil
+}

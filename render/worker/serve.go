@@ -1,0 +1,224 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sane-gitops/sane/fault"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/render"
+)
+
+// Serve is what a worker does: it renders what a [Pool] asks for on r with a
+// renderer, which sees the pool's tree, and answers on w. It returns when
+// there is nothing more to read, or after a panic of the renderer, and then the
+// process must end: what it was doing may still be going on.
+//
+// All requests that this process makes by way of [http.DefaultTransport] fail
+// from now on: kustomize fetches what it is not kept from fetching.
+func Serve(r io.Reader, w io.Writer, renderer render.Renderer) error {
+	http.DefaultTransport = noNetwork{}
+	c := newConn(r, w)
+	answers := make(chan message)
+	busy := make(chan error, 1)
+	asked := make(chan heard)
+	go func() { // the owner is the process: see above
+		for {
+			m, err := c.hear()
+			asked <- heard{m, err}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	rendering := false
+	for {
+		select {
+		case h := <-asked:
+			switch {
+			case errors.Is(h.err, io.EOF):
+				return nil
+			case h.err != nil:
+				return h.err
+			case h.kind == recipeMsg:
+				if rendering { // it has said all, and may still be at it
+					if err := <-busy; err != nil {
+						return err
+					}
+				}
+				rendering = true
+				go func() { busy <- serve(c, answers, h.body, renderer) }()
+			default:
+				answers <- h.message
+			}
+		case err := <-busy:
+			rendering = false
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+type noNetwork struct{}
+
+func (noNetwork) RoundTrip(r *http.Request) (*http.Response, error) {
+	return nil, fmt.Errorf("%s: renderers may not use the network", r.URL.Host)
+}
+
+type heard struct {
+	message
+	err error
+}
+
+// serve renders once.
+func serve(c *conn, answers <-chan message, body []byte, renderer render.Renderer) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			fmt.Fprintf(os.Stderr, "panic: %v\n%s", p, debug.Stack())
+			err = errors.Join(c.tell(panicMsg, fmt.Append(nil, p)), fmt.Errorf("panic: %v", p))
+		}
+	}()
+	var recipe render.Recipe
+	if err := json.Unmarshal(body, &recipe); err != nil {
+		return err
+	}
+	t := &tree{c: c, answers: answers}
+	objects, err := renderer.Render(context.Background(), render.Input{Tree: t, Recipe: recipe})
+	if t.broken != nil {
+		return t.broken
+	}
+	return report(c, objects, err)
+}
+
+func report(c *conn, objects []object.Object, err error) error {
+	switch {
+	case errors.Is(err, render.ErrElsewhere):
+		return c.tell(elsewhereMsg, nil)
+	case fault.IsInput(err):
+		return c.tell(inputMsg, []byte(err.Error()))
+	case err != nil:
+		return c.tell(errorMsg, []byte(err.Error()))
+	}
+	for _, o := range objects {
+		if err := c.say(objectMsg, o.JSON()); err != nil {
+			return err
+		}
+	}
+	return c.tell(doneMsg, nil)
+}
+
+// A tree reads by asking the pool.
+type tree struct {
+	c       *conn
+	answers <-chan message
+
+	mu     sync.Mutex // held from question to answer
+	broken error      // guarded by mu; why the pool can't be asked any more
+}
+
+var (
+	_ fs.StatFS     = (*tree)(nil)
+	_ fs.ReadFileFS = (*tree)(nil)
+	_ fs.ReadDirFS  = (*tree)(nil)
+)
+
+func (t *tree) ask(kind byte, op, name string) ([]byte, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.broken != nil {
+		return nil, t.broken
+	}
+	if t.broken = t.c.tell(kind, []byte(name)); t.broken != nil {
+		return nil, t.broken
+	}
+	switch m := <-t.answers; m.kind {
+	case answerMsg:
+		return m.body, nil
+	case missingMsg:
+		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
+	default:
+		return nil, errors.New(string(m.body))
+	}
+}
+
+// Stat implements [fs.StatFS]: it tells files from directories.
+func (t *tree) Stat(name string) (fs.FileInfo, error) {
+	b, err := t.ask(statMsg, "stat", name)
+	if err != nil {
+		return nil, err
+	}
+	return entry{name: path.Base(name), dir: string(b) == "d"}, nil
+}
+
+// ReadFile implements [fs.ReadFileFS].
+func (t *tree) ReadFile(name string) ([]byte, error) { return t.ask(fileMsg, "open", name) }
+
+// ReadDir implements [fs.ReadDirFS].
+func (t *tree) ReadDir(name string) ([]fs.DirEntry, error) {
+	b, err := t.ask(dirMsg, "open", name)
+	if err != nil {
+		return nil, err
+	}
+	var list []fs.DirEntry
+	for e := range bytes.SplitSeq(b, []byte{0}) {
+		if len(e) > 0 {
+			list = append(list, entry{name: string(e[1:]), dir: e[0] == 'd'})
+		}
+	}
+	slices.SortFunc(list, func(a, b fs.DirEntry) int { return bytes.Compare([]byte(a.Name()), []byte(b.Name())) })
+	return list, nil
+}
+
+// Open implements [fs.FS] for files.
+func (t *tree) Open(name string) (fs.File, error) {
+	data, err := t.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return &file{Reader: bytes.NewReader(data), entry: entry{name: path.Base(name), size: int64(len(data))}}, nil
+}
+
+type file struct {
+	*bytes.Reader
+	entry entry
+}
+
+func (f *file) Stat() (fs.FileInfo, error) { return f.entry, nil }
+func (f *file) Close() error               { return nil }
+
+// An entry is all that there is to know of a file in a source.
+type entry struct {
+	name string
+	dir  bool
+	size int64
+}
+
+func (e entry) Name() string               { return e.name }
+func (e entry) IsDir() bool                { return e.dir }
+func (e entry) Size() int64                { return e.size }
+func (e entry) ModTime() (t time.Time)     { return t }
+func (e entry) Sys() any                   { return nil }
+func (e entry) Type() fs.FileMode          { return e.Mode().Type() }
+func (e entry) Info() (fs.FileInfo, error) { return e, nil }
+func (e entry) Mode() fs.FileMode {
+	if e.dir {
+		return fs.ModeDir | 0o555
+	}
+	return 0o444
+}

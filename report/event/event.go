@@ -1,0 +1,308 @@
+// Package event writes events into the cluster that they are about.
+package event
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/time/rate"
+
+	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/digest"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/report"
+)
+
+// A Config says where and how events are written.
+type Config struct {
+	Writer   cluster.Writer
+	Log      *slog.Logger     // nil means none
+	Now      func() time.Time // nil means time.Now
+	Instance string           // who we are among equals: our pod's name
+
+	Queue  int           // events that may wait to be written; 0 means 1000
+	Window time.Duration // equal events within it are one; 0 means 10 minutes
+	Flush  time.Duration // how often repetitions are counted in the cluster; 0 means a minute
+	Rate   float64       // writes a second; 0 means 10
+}
+
+const (
+	burst    = 100
+	most     = 4096 // events that are remembered
+	longest  = 4096 // bytes of a message
+	attempts = 3
+)
+
+var kind = object.Kind{Name: "Event"}
+
+// A Sink is a [report.Sink] whose events end up as core/v1 Events. Events that
+// say the same of the same object within a window are one Event that counts.
+type Sink struct {
+	Config
+	queue   chan report.Event
+	limit   *rate.Limiter
+	dropped atomic.Int64
+	told    map[digest.Digest]*entry // of Run's goroutine only
+}
+
+// An entry is an Event in the cluster.
+type entry struct {
+	object object.Object
+	count  int64
+	last   time.Time
+	dirty  bool // it has been repeated since it was written
+}
+
+// New returns a sink. It writes nothing until it runs.
+func New(c Config) *Sink {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.Queue = cmp.Or(c.Queue, 1000)
+	c.Window = cmp.Or(c.Window, 10*time.Minute)
+	c.Flush = cmp.Or(c.Flush, time.Minute)
+	c.Rate = cmp.Or(c.Rate, 10)
+	return &Sink{
+		Config: c,
+		queue:  make(chan report.Event, c.Queue),
+		limit:  rate.NewLimiter(rate.Limit(c.Rate), burst),
+		told:   make(map[digest.Digest]*entry),
+	}
+}
+
+// Report implements [report.Sink]. An event that comes while the queue is full
+// is dropped.
+func (s *Sink) Report(e report.Event) {
+	select {
+	case s.queue <- e:
+	default:
+		s.dropped.Add(1)
+	}
+}
+
+// Dropped returns how many events were never written.
+func (s *Sink) Dropped() int64 { return s.dropped.Load() }
+
+// Run writes events until ctx is done. Then it counts what is still to be
+// counted, for a few seconds at most.
+func (s *Sink) Run(ctx context.Context) error {
+	tick := time.NewTicker(s.Flush)
+	defer tick.Stop()
+	for {
+		select {
+		case e := <-s.queue:
+			s.note(ctx, e)
+		case <-tick.C:
+			s.flush(ctx)
+		case <-ctx.Done():
+			s.close(ctx)
+			return nil
+		}
+	}
+}
+
+// close writes what waits.
+func (s *Sink) close(ctx context.Context) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer stop()
+	for len(s.queue) > 0 {
+		s.note(ctx, <-s.queue)
+	}
+	s.flush(ctx)
+}
+
+// note writes a new event, or counts one that was there.
+func (s *Sink) note(ctx context.Context, e report.Event) {
+	at := e.At
+	if at.IsZero() {
+		at = s.Now()
+	}
+	key := keyOf(e)
+	if t := s.told[key]; t != nil && at.Sub(t.last) < s.Window {
+		t.count, t.dirty = t.count+1, true
+		if at.After(t.last) {
+			t.last = at
+		}
+		return
+	}
+	o := s.made(e, key, at)
+	if err := s.try(ctx, func() error { return s.create(ctx, o) }); err != nil {
+		s.drop(o, err)
+		return
+	}
+	s.forget()
+	s.told[key] = &entry{object: o, count: 1, last: at}
+}
+
+// flush counts in the cluster what has been repeated, and forgets what has not
+// been for long.
+func (s *Sink) flush(ctx context.Context) {
+	for _, key := range slices.Sorted(maps.Keys(s.told)) {
+		t := s.told[key]
+		if t.dirty {
+			t.dirty = false
+			if err := s.try(ctx, func() error { return s.recount(ctx, t) }); err != nil {
+				s.drop(t.object, err)
+			}
+		}
+		if s.Now().Sub(t.last) >= s.Window {
+			delete(s.told, key)
+		}
+	}
+}
+
+// forget makes room for one more event to be remembered.
+func (s *Sink) forget() {
+	if len(s.told) < most {
+		return
+	}
+	oldest := slices.MinFunc(slices.Collect(maps.Keys(s.told)), func(a, b digest.Digest) int {
+		return s.told[a].last.Compare(s.told[b].last)
+	})
+	delete(s.told, oldest)
+}
+
+func (s *Sink) create(ctx context.Context, o object.Object) error {
+	_, err := s.Writer.Create(ctx, o, cluster.How{Manager: manager(o)})
+	return err
+}
+
+// recount tells how often t was said. Events go away by themselves: one that
+// has is written again.
+func (s *Sink) recount(ctx context.Context, t *entry) error {
+	stamp := t.last.UTC().Format(time.RFC3339)
+	t.object = t.object.With(t.count, "count").With(stamp, "lastTimestamp")
+	data, err := json.Marshal(map[string]any{"count": t.count, "lastTimestamp": stamp})
+	if err != nil {
+		return err
+	}
+	p := cluster.Patch{Type: cluster.MergePatch, Data: data}
+	_, err = s.Writer.Patch(ctx, t.object.ID(), p, cluster.How{Manager: manager(t.object)})
+	if errors.Is(err, cluster.ErrNotFound) {
+		return s.create(ctx, t.object)
+	}
+	return err
+}
+
+// try does something at the rate that is allowed, and again if that may help.
+func (s *Sink) try(ctx context.Context, do func() error) error {
+	for n := 1; ; n++ {
+		if err := s.limit.Wait(ctx); err != nil {
+			return err
+		}
+		err := do()
+		passing := errors.Is(err, cluster.ErrBusy) || errors.Is(err, cluster.ErrUnavailable)
+		if !passing || n == attempts {
+			return err
+		}
+		if err := wait(ctx, time.Second<<n); err != nil {
+			return err
+		}
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Sink) drop(o object.Object, err error) {
+	s.dropped.Add(1)
+	s.Log.Warn("event dropped", "event", o.String(), "error", err)
+}
+
+// keyOf names all that makes two events equal.
+func keyOf(e report.Event) digest.Digest {
+	e.At = time.Time{}
+	e.About.ResourceVersion = ""
+	data, err := json.Marshal(e)
+	if err != nil {
+		panic("event: " + err.Error())
+	}
+	return digest.Of(data)
+}
+
+func manager(o object.Object) string {
+	v, _ := o.Get("reportingComponent")
+	by, _ := v.(string)
+	return by
+}
+
+// made returns the Event that e is when it is new.
+func (s *Sink) made(e report.Event, key digest.Digest, at time.Time) object.Object {
+	stamp := at.UTC().Format(time.RFC3339)
+	ns := cmp.Or(e.About.Namespace, "default")
+	_, sum, _ := strings.Cut(string(key), ":")
+	name := strings.TrimRight(fmt.Sprintf("%.200s", e.About.Name), ".-")
+	o := object.Of(map[string]any{
+		"apiVersion": "v1",
+		"kind":       kind.Name,
+		"metadata": map[string]any{
+			"name":      fmt.Sprintf("%s.%x.%.8s", name, at.UnixNano(), sum),
+			"namespace": ns,
+		},
+		"involvedObject":     about(e.About),
+		"type":               typeOf(e.Severity),
+		"reason":             e.Reason,
+		"message":            shorten(e.Message),
+		"source":             map[string]any{"component": e.By},
+		"reportingComponent": e.By,
+		"reportingInstance":  s.Instance,
+		"firstTimestamp":     stamp,
+		"lastTimestamp":      stamp,
+		"count":              int64(1),
+	})
+	return o.WithAnnotations(e.Meta)
+}
+
+func about(a report.Object) map[string]any {
+	m := make(map[string]any)
+	for k, v := range map[string]string{
+		"apiVersion": a.APIVersion, "kind": a.Kind, "namespace": a.Namespace, "name": a.Name,
+		"uid": a.UID, "resourceVersion": a.ResourceVersion,
+	} {
+		if v != "" {
+			m[k] = v
+		}
+	}
+	return m
+}
+
+func typeOf(s report.Severity) string {
+	if s == report.Error {
+		return "Warning"
+	}
+	return "Normal"
+}
+
+// shorten cuts a message to a length that the cluster's storage is made for.
+func shorten(s string) string {
+	if len(s) <= longest {
+		return s
+	}
+	const end = "... (cut)"
+	n := longest - len(end)
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + end
+}
