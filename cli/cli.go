@@ -88,7 +88,7 @@ a GitRepository is a source, a Kustomization is a unit.`,
 	add(root, "look", getCommand(d), planCommand(d))
 	add(root, "act", reconcileCommand(d), suspendCommand(d), resumeCommand(d))
 	add(root, "host", installCommand(d), runCommand(d))
-	root.AddCommand(versionCommand(d), workerCommand(d))
+	root.AddCommand(versionCommand(d))
 	return root
 }
 
@@ -107,12 +107,5 @@ func takes(check cobra.PositionalArgs) cobra.PositionalArgs {
 			return fmt.Errorf("%w; usage: %s", err, cmd.UseLine())
 		}
 		return nil
-	}
-}
-
-func workerCommand(d *desk) *cobra.Command {
-	return &cobra.Command{
-		Use: "render-worker", Hidden: true, Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return d.Worker(cmd.Context()) },
 	}
 }

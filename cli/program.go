@@ -31,10 +31,6 @@ type Program struct {
 
 	// Manifests returns what is installed in a cluster to run Sane there.
 	Manifests func(Installation) ([]object.Object, error)
-
-	// Worker renders on behalf of the process that started it, until that
-	// ends.
-	Worker func(ctx context.Context) error
 }
 
 // A Dial says which cluster to reach, and how.

@@ -109,7 +109,7 @@ func classOf(err error, s metav1.Status) error {
 func words(s metav1.Status) string {
 	list := causes(s)
 	switch {
-	case len(list) > 0 && s.Reason == metav1.StatusReasonInvalid:
+	case len(list) > 0 && list[0].Field != "" && s.Reason == metav1.StatusReasonInvalid:
 		var out []string
 		for _, c := range list {
 			out = append(out, cause(c.Field, brief(c.Message)))

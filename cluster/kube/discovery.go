@@ -124,6 +124,7 @@ func (d *discovery) drop(k object.Kind) {
 
 // groups is what is read of an aggregated discovery document.
 type groups struct {
+	Kind  string `json:"kind"`
 	Items []struct {
 		Metadata struct {
 			Name string `json:"name"`
@@ -149,19 +150,37 @@ const aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDisco
 func (d *discovery) fetch(ctx context.Context) (map[object.Kind]resource, map[string]bool, error) {
 	kinds, stale := map[object.Kind]resource{}, map[string]bool{}
 	for _, path := range []string{"/api", "/apis"} {
-		data := buffers.Get()
-		err := d.wire.do(ctx, request{verb: "discover", method: http.MethodGet, path: path, accept: aggregated}, data)
-		var g groups
-		if err == nil {
-			err = json.Unmarshal(data.Bytes(), &g)
-		}
-		buffers.Put(data)
+		g, err := d.read(ctx, path)
 		if err != nil {
-			return nil, nil, fmt.Errorf("discovery at %s: %w", path, err)
+			return nil, nil, unknowing(path, err)
 		}
 		g.add(kinds, stale)
 	}
 	return kinds, stale, nil
+}
+
+func (d *discovery) read(ctx context.Context, path string) (g groups, err error) {
+	data := buffers.Get()
+	defer buffers.Put(data)
+	err = d.wire.do(ctx, request{verb: "discover", method: http.MethodGet, path: path, accept: aggregated}, data)
+	if err != nil {
+		return g, err
+	}
+	if err = json.Unmarshal(data.Bytes(), &g); err == nil && g.Kind != "APIGroupDiscoveryList" {
+		err = fmt.Errorf("the server answers with %q; aggregated discovery came with Kubernetes 1.27", g.Kind)
+	}
+	return g, err
+}
+
+// unknowing returns why discovery failed. It is never ErrNoKind: which kinds
+// there are is just what is not known.
+func unknowing(path string, err error) error {
+	refused := cluster.Refused("discover", object.ID{}, err)
+	switch refused.Err {
+	case cluster.ErrNoKind, cluster.ErrNotFound, cluster.ErrInvalid, cluster.ErrConflict:
+		refused.Err = cluster.ErrUnavailable
+	}
+	return fmt.Errorf("%w: discovery at %s: %s", refused.Err, path, refused.Why)
 }
 
 // add adds the kinds of g. The server lists the preferred version first.

@@ -193,4 +193,3 @@ func delim(dec *json.Decoder, want json.Delim) error {
 	}
 	return err
 }
-

@@ -148,7 +148,9 @@ func (w *wire) send(ctx context.Context, r request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.once.Do(func() { w.share(resp) })
+	if resp.StatusCode != http.StatusUnauthorized { // of whom the server has not come to think
+		w.once.Do(func() { w.share(resp) })
+	}
 	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
 		return resp, nil
 	}
@@ -191,7 +193,7 @@ func (w *wire) request(ctx context.Context, r request) (*http.Request, error) {
 // share limits the requests from here if the server does not share itself out
 // among its clients, which it tells in every answer (API priority and fairness).
 func (w *wire) share(resp *http.Response) {
-	if resp.Header.Get("X-Kubernetes-Pf-Flowschema-Uid") != "" || resp.StatusCode == http.StatusUnauthorized {
+	if resp.Header.Get("X-Kubernetes-Pf-Flowschema-Uid") != "" {
 		return
 	}
 	limit := flowcontrol.NewTokenBucketRateLimiter(50, 300)

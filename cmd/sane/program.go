@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/sane-gitops/sane/cli"
+	"github.com/sane-gitops/sane/cluster/kube"
+	"github.com/sane-gitops/sane/dialect"
+	"github.com/sane-gitops/sane/dialect/flux"
+	"github.com/sane-gitops/sane/render"
+	"github.com/sane-gitops/sane/render/kustomize"
+	"github.com/sane-gitops/sane/render/plain"
+	"github.com/sane-gitops/sane/render/worker"
+	"github.com/sane-gitops/sane/report/event"
+	"github.com/sane-gitops/sane/report/webhook"
+	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/source/git"
+)
+
+// program wires all the parts together.
+func program() cli.Program {
+	return cli.Program{
+		Version: version(),
+		Language: cli.Language{
+			Nouns: []cli.Noun{
+				{Kind: flux.Kustomization, Names: []string{"kustomization", "kustomizations", "ks"}},
+				{Kind: flux.GitRepository, Names: []string{"gitrepository", "gitrepositories", "gitrepo", "git"}, Feed: true},
+			},
+			Request: "reconcile.fluxcd.io/requestedAt",
+			Pause:   []string{"spec", "suspend"},
+		},
+		Connect:   connect,
+		Dialect:   speak,
+		Equip:     equip,
+		Manifests: manifests,
+	}
+}
+
+func speak(s cli.Speech) (dialect.Dialect, error) {
+	c := flux.Config{NoCrossNamespace: s.NoCrossNamespace, Controllers: s.Controllers}
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	return flux.New(c), nil
+}
+
+func connect(d cli.Dial) (*cli.Place, error) {
+	config, namespace, err := kube.Config(d.Kubeconfig, d.Context)
+	if err != nil {
+		return nil, fmt.Errorf("find a cluster: %w", err)
+	}
+	c, err := kube.New(config, kube.Options{UserAgent: "sane/" + version(), Observe: d.Observe})
+	if err != nil {
+		return nil, err
+	}
+	return &cli.Place{
+		Cluster: c, Namespace: namespace,
+		Lead: func(ctx context.Context, l cli.Lease, run func(context.Context)) error {
+			return kube.Lead(ctx, c, kube.Lease{Namespace: l.Namespace, Name: l.Name, Identity: l.Identity}, run)
+		},
+	}, nil
+}
+
+func equip(p *cli.Place, e cli.Equipment) (*cli.Gear, error) {
+	repos, err := git.New(git.Config{Dir: filepath.Join(e.Dir, "git"), Log: e.Log})
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, errors.Join(err, repos.Close())
+	}
+	pool := worker.New(worker.Config{Command: []string{self, workerCommand}, Log: e.Log})
+	kept := filepath.Join(e.Dir, "rendered")
+	if e.Quiet {
+		kept = ""
+	}
+	keeper, err := render.NewKeeper(render.First(plain.Renderer{}, pool), render.Config{Dir: kept, Log: e.Log})
+	if err != nil {
+		return nil, errors.Join(err, pool.Close(), repos.Close())
+	}
+	g := &cli.Gear{
+		Sources:  map[string]source.Source{"git": repos},
+		Renderer: keeper,
+		Close:    func() error { return errors.Join(keeper.Close(), pool.Close(), repos.Close()) },
+	}
+	if !e.Quiet {
+		if g.Sinks, err = sinks(p, e); err != nil {
+			return nil, errors.Join(err, g.Close())
+		}
+	}
+	return g, nil
+}
+
+// sinks returns what is told of events.
+func sinks(p *cli.Place, e cli.Equipment) (map[string]cli.Sink, error) {
+	instance, _ := os.Hostname()
+	all := map[string]cli.Sink{
+		"event": event.New(event.Config{Writer: p.Cluster, Log: e.Log, Instance: instance}),
+	}
+	if e.Events != "" {
+		hook, err := webhook.New(webhook.Config{URL: e.Events, Log: e.Log, Instance: instance})
+		if err != nil {
+			return nil, err
+		}
+		all["webhook"] = hook
+	}
+	return all, nil
+}
+
+// workerCommand is the command of the processes that render for this one. It
+// is seen to before all else, so that they start fast.
+const workerCommand = "render-worker"
+
+// renderWorker renders on behalf of the process that started this one.
+func renderWorker() int {
+	worker.NoNetwork()
+	if err := worker.Serve(os.Stdin, os.Stdout, kustomize.Renderer{}); err != nil {
+		fmt.Fprintln(os.Stderr, "render-worker:", err)
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,205 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/sane-gitops/sane/fault"
+	"github.com/sane-gitops/sane/inventory"
+	"github.com/sane-gitops/sane/object"
+)
+
+// parse returns the objects "Kind/ns/name", or "Kind.group/ns/name".
+func parse(names string) []object.Object {
+	var out []object.Object
+	for _, n := range strings.Fields(names) {
+		p := strings.Split(n, "/")
+		kind, group, _ := strings.Cut(p[0], ".")
+		version := "v1"
+		if group != "" {
+			version = group + "/v1"
+		}
+		meta := map[string]any{"name": p[len(p)-1]}
+		if len(p) == 3 {
+			meta["namespace"] = p[1]
+		}
+		out = append(out, object.Of(map[string]any{"apiVersion": version, "kind": kind, "metadata": meta}))
+	}
+	return out
+}
+
+func first(name string) object.ID { return parse(name)[0].ID() }
+
+func TestMake(t *testing.T) {
+	all := Policy{Prune: true}
+	ours := Known{UID: "1", Ours: true, Why: "it differs"}
+	for _, tt := range []struct {
+		name   string
+		want   string
+		once   bool // what is wanted asks to be created only
+		known  map[string]Known
+		owned  string
+		policy Policy
+		plan   string // stage verb name, a step each
+	}{
+		{name: "nothing"},
+		{
+			name: "order",
+			want: "ValidatingWebhookConfiguration.admissionregistration.k8s.io/w Deployment.apps/a/web ConfigMap/a/c StorageClass.storage.k8s.io/s Namespace/a",
+			plan: "definitions create Namespace/a; classes create StorageClass/s; settings create ConfigMap/a/c; objects create Deployment/a/web; webhooks create ValidatingWebhookConfiguration/w",
+		},
+		{
+			name: "kinds of the same name in other groups are other kinds",
+			want: "Namespace.azure.com/a/n Namespace/a",
+			plan: "definitions create Namespace/a; objects create Namespace/a/n",
+		},
+		{
+			name:  "same, other and unknown",
+			want:  "ConfigMap/a/same ConfigMap/a/other ConfigMap/a/new",
+			known: map[string]Known{"ConfigMap/a/same": {UID: "1", Ours: true, Same: true}, "ConfigMap/a/other": ours},
+			plan:  "settings create ConfigMap/a/new; settings update ConfigMap/a/other; settings keep ConfigMap/a/same",
+		},
+		{
+			name: "deletion goes the other way", policy: all,
+			owned: "Namespace/a Deployment.apps/a/web ConfigMap/a/c",
+			known: map[string]Known{"Namespace/a": ours, "Deployment.apps/a/web": ours, "ConfigMap/a/c": ours},
+			plan:  "prune objects delete Deployment/a/web; prune settings delete ConfigMap/a/c; prune definitions delete Namespace/a",
+		},
+		{
+			name: "nothing is deleted without leave", owned: "ConfigMap/a/c", known: map[string]Known{"ConfigMap/a/c": ours},
+		},
+		{
+			name: "what belongs to others now, or asks to be kept, is kept", policy: all,
+			owned: "ConfigMap/a/x ConfigMap/a/y ConfigMap/a/z",
+			known: map[string]Known{
+				"ConfigMap/a/x": {UID: "1", Owner: "Kustomization/a/other"},
+				"ConfigMap/a/y": {UID: "1", Ours: true, Exempt: Exemption{Keep: true}},
+				"ConfigMap/a/z": {UID: "1", Ours: true, Exempt: Exemption{Ignore: true}},
+			},
+			plan: "prune settings keep ConfigMap/a/z; prune settings keep ConfigMap/a/y; prune settings keep ConfigMap/a/x",
+		},
+		{
+			name: "left alone since the live object asks for it", want: "ConfigMap/a/x",
+			known: map[string]Known{"ConfigMap/a/x": {UID: "1", Ours: true, Exempt: Exemption{Ignore: true}}},
+			plan:  "settings keep ConfigMap/a/x",
+		},
+		{
+			name: "created once", want: "ConfigMap/a/x ConfigMap/a/y", once: true,
+			known: map[string]Known{"ConfigMap/a/x": ours},
+			plan:  "settings keep ConfigMap/a/x; settings create ConfigMap/a/y",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := State{Known: make(map[object.ID]Known), Owned: inventory.Of(parse(tt.owned)...)}
+			for _, o := range parse(tt.want) {
+				s.Want = append(s.Want, Want{Object: o, Exempt: Exemption{Once: tt.once}})
+			}
+			for n, k := range tt.known {
+				s.Known[first(n)] = k
+			}
+			p, err := Make(s, tt.policy)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := brief(p); got != tt.plan {
+				t.Errorf("got  %s\nwant %s", got, tt.plan)
+			}
+		})
+	}
+}
+
+func brief(p Plan) string {
+	var out []string
+	list := func(prefix string, stages []Stage) {
+		for _, s := range stages {
+			for _, step := range s.Steps {
+				out = append(out, fmt.Sprintf("%s%s %s %s", prefix, s.Name, step.Verb, step.ID))
+			}
+		}
+	}
+	list("", p.Stages)
+	list("prune ", p.Prune)
+	return strings.Join(out, "; ")
+}
+
+func TestMakeRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		name, want, err string
+		known           map[string]Known
+	}{
+		{"twice", "ConfigMap/a/x ConfigMap/a/x", "ConfigMap/a/x is there twice", nil},
+		{"of others", "ConfigMap/a/x", "ConfigMap/a/x is kept by Kustomization/a/b: take it out of one of the two",
+			map[string]Known{"ConfigMap/a/x": {Owner: "Kustomization/a/b"}}},
+	} {
+		s := State{Known: make(map[object.ID]Known)}
+		for _, o := range parse(tt.want) {
+			s.Want = append(s.Want, Want{Object: o})
+		}
+		for n, k := range tt.known {
+			s.Known[first(n)] = k
+		}
+		_, err := Make(s, Policy{})
+		if err == nil || err.Error() != tt.err || !fault.IsInput(err) {
+			t.Errorf("%s: error %v, want %s (of the input)", tt.name, err, tt.err)
+		}
+	}
+}
+
+func TestAwaited(t *testing.T) {
+	crd := parse("CustomResourceDefinition.apiextensions.k8s.io/widgets")[0].
+		With(map[string]any{"group": "example.com", "names": map[string]any{"kind": "Widget"}}, "spec")
+	s := State{Want: []Want{{Object: crd}}, Known: map[object.ID]Known{}}
+	for _, o := range parse("Namespace/new ConfigMap/new/c ConfigMap/old/c Widget.example.com/old/w") {
+		s.Want = append(s.Want, Want{Object: o})
+	}
+	p, err := Make(s, Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := Awaited(p)
+	want := map[string]bool{"ConfigMap/new/c": true, "ConfigMap/old/c": false, "Widget/old/w": true, "Namespace/new": false}
+	for _, step := range p.All() {
+		if w, ok := want[step.ID.String()]; ok && later(step) != w {
+			t.Errorf("%s waits for others: %v, want %v", step.ID, !w, w)
+		}
+	}
+}
+
+func TestNormal(t *testing.T) {
+	s := parse("Secret/a/s")[0].With(map[string]any{"a": "eA==", "b": "eQ=="}, "data").With(map[string]any{"b": "z"}, "stringData")
+	got := string(Normal(s).JSON())
+	want := `{"apiVersion":"v1","data":{"a":"eA==","b":"eg=="},"kind":"Secret","metadata":{"name":"s","namespace":"a"}}`
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if _, there := s.Get("stringData"); !there {
+		t.Error("Normal changed its argument")
+	}
+}
+
+func TestTakeOver(t *testing.T) {
+	entry := func(manager, op, field string) any {
+		return map[string]any{"manager": manager, "operation": op, "apiVersion": "v1", "fieldsType": "FieldsV1",
+			"fieldsV1": map[string]any{"f:data": map[string]any{"f:" + field: map[string]any{}}}}
+	}
+	o := parse("ConfigMap/a/x")[0].With("7", "metadata", "resourceVersion")
+	for _, tt := range []struct {
+		name    string
+		entries []any
+		patch   string
+	}{
+		{"ours alone", []any{entry("us", "Apply", "a")}, ""},
+		{"a stranger", []any{entry("us", "Apply", "a"), entry("hpa", "Update", "b")}, ""},
+		{"kubectl", []any{entry("us", "Apply", "a"), entry("kubectl-edit", "Update", "b"), entry("hpa", "Update", "c")},
+			`[{"op":"replace","path":"/metadata/managedFields","value":[` +
+				`{"apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:data":{"f:c":{}}},"manager":"hpa","operation":"Update"},` +
+				`{"apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:data":{"f:a":{},"f:b":{}}},"manager":"us","operation":"Apply"}]},` +
+				`{"op":"replace","path":"/metadata/resourceVersion","value":"7"}]`},
+	} {
+		patch, needed, err := TakeOver(o.With(tt.entries, "metadata", "managedFields"), "us")
+		if err != nil || needed != (tt.patch != "") || string(patch) != tt.patch {
+			t.Errorf("%s: got %s, %v\nwant %s", tt.name, patch, err, tt.patch)
+		}
+	}
+}
