@@ -106,7 +106,7 @@ func do(ctx context.Context, c cluster.Cluster, s plan.Step, by By) Outcome {
 		o.Live, o.Err = put(ctx, c, s, by)
 		o.Done = done(s, o.Live)
 	case plan.Recreate:
-		if o.Err = remove(ctx, c, s); o.Err == nil {
+		if o.Err = errors.Join(remove(ctx, c, s), gone(ctx, c, s)); o.Err == nil {
 			o.Live, o.Err = put(ctx, c, s, by)
 			o.Done = Created
 		}
@@ -153,6 +153,23 @@ func put(ctx context.Context, c cluster.Cluster, s plan.Step, by By) (object.Obj
 // remove deletes the object that the step names, and only that one.
 func remove(ctx context.Context, c cluster.Cluster, s plan.Step) error {
 	return c.Delete(ctx, s.ID, cluster.Where{UID: s.UID})
+}
+
+// gone returns when the object that the step deletes is not there any more.
+func gone(ctx context.Context, c cluster.Cluster, s plan.Step) error {
+	there := false
+	sel := cluster.Selection{Kind: s.ID.Kind, Namespace: s.ID.Namespace, Name: s.ID.Name, Metadata: true}
+	for ch, err := range c.Watch(ctx, sel) {
+		switch {
+		case err != nil:
+			return fmt.Errorf("wait for the end of %s: %w", s.ID, err)
+		case ch.Type == cluster.Put && ch.Object.UID() == s.UID:
+			there = true
+		case ch.Type == cluster.Listed && !there, ch.Type == cluster.Gone:
+			return nil
+		}
+	}
+	return fmt.Errorf("wait for the end of %s: %w", s.ID, context.Cause(ctx))
 }
 
 // try lets the server try one step. A step that the server would refuse, but

@@ -26,11 +26,13 @@ const (
 var errChanges = errors.New("there are changes")
 
 // Main runs the command that args ask for and returns its exit status.
-func Main(ctx context.Context, p Program, args []string) int {
+func Main(ctx context.Context, p Program, args []string, out, errs io.Writer) int {
 	root := Command(p)
 	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errs)
 	cmd, err := root.ExecuteContextC(ctx)
-	return conclude(os.Stderr, cmd, err)
+	return conclude(errs, cmd, err)
 }
 
 // conclude says what went wrong, if anything, and returns the exit status.
@@ -41,11 +43,40 @@ func conclude(w io.Writer, cmd *cobra.Command, err error) int {
 	case errors.Is(err, errChanges):
 		return statusChanges
 	}
-	fmt.Fprintf(w, "sane: %s\n", strings.TrimRight(advised(err), "\n"))
+	for _, err := range each(err) {
+		said := strings.ReplaceAll(strings.TrimSpace(advised(err)), "\n", "\n  ")
+		if !cmd.HasParent() {
+			said += "; see `sane --help`"
+		}
+		fmt.Fprintf(w, "sane: %s\n", said)
+	}
 	if cmd.Name() == "plan" {
 		return statusNoPlan
 	}
 	return statusFailed
+}
+
+// failures are what went wrong with several things that have nothing to do with
+// each other.
+type failures []error
+
+// failed returns what went wrong, or nil if nothing did.
+func failed(errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return failures(errs)
+}
+
+func (f failures) Error() string   { return errors.Join(f...).Error() }
+func (f failures) Unwrap() []error { return f }
+
+func each(err error) []error {
+	var f failures
+	if errors.As(err, &f) {
+		return f
+	}
+	return []error{err}
 }
 
 // advised returns what went wrong and what to do about it.
@@ -67,7 +98,10 @@ func advised(err error) string {
 
 // Command returns the command tree.
 func Command(p Program) *cobra.Command {
-	d := &desk{Program: p, out: screenOf(os.Stdout), err: screenOf(os.Stderr), now: time.Now}
+	d := &desk{Program: p, out: screenOf(os.Stdout), err: screenOf(os.Stderr), now: p.Now}
+	if d.now == nil {
+		d.now = time.Now
+	}
 	root := &cobra.Command{
 		Use:   "sane",
 		Short: "Sane keeps Kubernetes clusters as Git says",
@@ -99,13 +133,10 @@ func add(root *cobra.Command, group string, cmds ...*cobra.Command) {
 	}
 }
 
-// takes returns a positional-argument check whose words say how the
-// command is used.
-func takes(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return fmt.Errorf("%w; usage: %s", err, cmd.UseLine())
-		}
-		return nil
+// alone is the check of a command that takes no arguments.
+func alone(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes no arguments, and got %q; see `%s --help`", cmd.Name(), args[0], cmd.CommandPath())
 	}
+	return nil
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -101,19 +102,21 @@ func (l Language) of(k object.Kind) (Noun, bool) {
 }
 
 // named returns the noun and the names that args mean: "apps infra",
-// "gitrepository/apps", "source git apps".
+// "gitrepository/apps", "gitrepository apps", "source git apps".
 func (l Language) named(args []string) (Noun, []string, error) {
 	noun := l.nouns(false)[0]
 	switch {
-	case len(args) > 0 && args[0] == "source":
-		if len(args) < 2 {
-			return noun, nil, fmt.Errorf("which kind of source? say `source git NAME`")
-		}
+	case len(args) == 0:
+		return noun, nil, nil
+	case args[0] == "source" && len(args) == 1:
+		return noun, nil, errors.New("which kind of source? say `source git NAME`")
+	case args[0] == "source":
 		n, err := l.noun(args[1])
 		return n, args[2:], err
-	case len(args) > 0 && args[0] == noun.Names[0]:
-		return noun, args[1:], nil
-	case len(args) == 0 || !strings.Contains(args[0], "/"):
+	case !strings.Contains(args[0], "/"):
+		if n, err := l.noun(args[0]); err == nil {
+			return n, args[1:], nil
+		}
 		return noun, args, nil
 	}
 	var names []string

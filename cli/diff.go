@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -18,12 +19,18 @@ type diffLine struct {
 	text string
 }
 
-// diffOf returns the fields in which two JSON values differ, as YAML: each
-// with the fields that it is in. Items of lists that have names are known by
-// them. It returns nil for equal values; a nil value is one that is not there.
-func diffOf(old, now any) []diffLine {
+// A difference is the fields in which two JSON values differ.
+type difference struct {
+	lines  []diffLine // YAML: the fields, and the ones that they are in
+	fields []string   // their names, if both values are there: "spec.containers[web].image"
+}
+
+// diffOf returns the difference between two values, of which nil is one that is
+// not there. Items of lists that have names are known by them.
+func diffOf(old, now any) difference {
 	var d differ
 	switch {
+	case old == nil && now == nil:
 	case old == nil:
 		d.all('+', 0, now)
 	case now == nil:
@@ -31,10 +38,25 @@ func diffOf(old, now any) []diffLine {
 	default:
 		d.value(0, old, now)
 	}
-	return d.lines
+	return d.difference
 }
 
-type differ struct{ lines []diffLine }
+// A differ looks for differences.
+type differ struct {
+	difference
+	at string // the field that is being looked at
+}
+
+// in looks into a field or an item.
+func (d *differ) in(step string, look func()) {
+	was := d.at
+	d.at += step
+	look()
+	d.at = was
+}
+
+// differs notes that the field that is being looked at differs.
+func (d *differ) differs() { d.fields = append(d.fields, strings.TrimPrefix(d.at, ".")) }
 
 func (d *differ) put(mark byte, indent int, text string) {
 	d.lines = append(d.lines, diffLine{mark, strings.Repeat("  ", indent) + text})
@@ -52,7 +74,7 @@ func (d *differ) all(mark byte, indent int, v any) {
 func (d *differ) value(indent int, old, now any) {
 	switch now := now.(type) {
 	case map[string]any:
-		d.fields(indent, old.(map[string]any), now)
+		d.keys(indent, old.(map[string]any), now)
 	case []any:
 		d.items(indent, old.([]any), now)
 	}
@@ -72,7 +94,7 @@ func nested(a, b any) bool {
 	return false
 }
 
-func (d *differ) fields(indent int, old, now map[string]any) {
+func (d *differ) keys(indent int, old, now map[string]any) {
 	keys := slices.Collect(maps.Keys(old))
 	for k := range now {
 		if _, ok := old[k]; !ok {
@@ -81,20 +103,33 @@ func (d *differ) fields(indent int, old, now map[string]any) {
 	}
 	slices.Sort(keys)
 	for _, k := range keys {
-		a, had := old[k]
-		b, has := now[k]
-		switch {
-		case had && has && reflect.DeepEqual(a, b):
-		case had && has && nested(a, b):
-			d.put(' ', indent, scalar(k)+":")
-			d.value(indent+depth(b), a, b)
-		default:
-			if had {
-				d.all('-', indent, map[string]any{k: a})
-			}
-			if has {
-				d.all('+', indent, map[string]any{k: b})
-			}
+		d.in(step(k), func() { d.key(indent, k, old, now) })
+	}
+}
+
+// step returns how a field is written after the one that it is in.
+func step(key string) string {
+	if strings.ContainsAny(key, "./[") {
+		return "[" + key + "]"
+	}
+	return "." + key
+}
+
+func (d *differ) key(indent int, k string, old, now map[string]any) {
+	a, had := old[k]
+	b, has := now[k]
+	switch {
+	case had && has && reflect.DeepEqual(a, b):
+	case had && has && nested(a, b):
+		d.put(' ', indent, scalar(k)+":")
+		d.value(indent+depth(b), a, b)
+	default:
+		d.differs()
+		if had {
+			d.all('-', indent, map[string]any{k: a})
+		}
+		if has {
+			d.all('+', indent, map[string]any{k: b})
 		}
 	}
 }
@@ -109,36 +144,32 @@ func depth(v any) int {
 
 func (d *differ) items(indent int, old, now []any) {
 	key := identity(old, now)
-	for _, p := range pairs(old, now, key) {
-		switch {
-		case p.old != nil && p.now != nil && reflect.DeepEqual(p.old, p.now):
-		case p.old != nil && p.now != nil && nested(p.old, p.now):
-			d.item(indent, key, p.old, p.now)
-		default:
-			if p.old != nil {
-				d.all('-', indent, []any{p.old})
-			}
-			if p.now != nil {
-				d.all('+', indent, []any{p.now})
-			}
-		}
+	for i, p := range pairs(old, now, key) {
+		d.in("["+p.name(key, i)+"]", func() { d.item(indent, key, p) })
 	}
 }
 
 // item puts the differences between two states of an item, after what names it.
-func (d *differ) item(indent int, key string, old, now any) {
-	m, ok := now.(map[string]any)
-	if !ok {
-		d.put(' ', indent, "-")
-		d.value(indent+1, old, now)
+func (d *differ) item(indent int, key string, p pair) {
+	switch {
+	case reflect.DeepEqual(p.old, p.now):
+		return
+	case p.old == nil || p.now == nil || !nested(p.old, p.now):
+		d.differs()
+		if p.old != nil {
+			d.all('-', indent, []any{p.old})
+		}
+		if p.now != nil {
+			d.all('+', indent, []any{p.now})
+		}
 		return
 	}
-	if name, ok := m[key]; ok {
-		d.put(' ', indent, "- "+scalar(key)+": "+strings.Join(yamlLines(name), " "))
-	} else {
-		d.put(' ', indent, "-")
+	head := "-"
+	if m, ok := p.now.(map[string]any); ok && key != "" {
+		head += " " + scalar(key) + ": " + strings.Join(yamlLines(m[key]), " ")
 	}
-	d.fields(indent+1, old.(map[string]any), m)
+	d.put(' ', indent, head)
+	d.value(indent+1, p.old, p.now)
 }
 
 // names are the fields by which items of lists are known, the first that all
@@ -170,6 +201,16 @@ func identifies(name string, list []any) bool {
 
 // A pair is an item as it was and as it is; nil where it is not there.
 type pair struct{ old, now any }
+
+// name returns what an item goes by: its key, or where it stands.
+func (p pair) name(key string, i int) string {
+	for _, v := range []any{p.now, p.old} {
+		if m, ok := v.(map[string]any); ok && key != "" {
+			return fmt.Sprint(m[key])
+		}
+	}
+	return strconv.Itoa(i)
+}
 
 // pairs brings the items of two lists together: by key, or, if that is "", those
 // that are equal and in the same order.

@@ -87,9 +87,6 @@ func (g *getting) nounsOf(args []string) ([]Noun, []string, error) {
 		}
 		return slices.Concat(g.Language.nouns(true), g.Language.nouns(false)), nil, nil
 	}
-	if n, err := g.Language.noun(args[0]); err == nil {
-		return []Noun{n}, args[1:], nil
-	}
 	n, names, err := g.Language.named(args)
 	return []Noun{n}, names, err
 }

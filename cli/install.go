@@ -30,7 +30,7 @@ func installCommand(d *desk) *cobra.Command {
 		Long: `Install puts into a cluster what Sane needs there: Flux's custom resource definitions,
 a namespace, permissions and the controller. Definitions that are there already, such
 as Flux's own, stay as they are.`,
-		Args: takes(cobra.NoArgs),
+		Args: alone,
 		RunE: func(cmd *cobra.Command, _ []string) error { return i.run(cmd.Context()) },
 	}
 	f := cmd.Flags()
@@ -62,7 +62,7 @@ func (i *installing) run(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(errs...)
+	return failed(errs)
 }
 
 func (i *installing) print(objects []object.Object) error {

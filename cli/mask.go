@@ -47,6 +47,9 @@ func mask(o, old object.Object) object.Object {
 func maskValues(v, was any, compare bool) any {
 	m, ok := v.(map[string]any)
 	if !ok {
+		if compare && !reflect.DeepEqual(v, was) {
+			return changed
+		}
 		return hidden
 	}
 	before, _ := was.(map[string]any)

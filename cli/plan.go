@@ -65,11 +65,13 @@ can't be said.`,
 	f.StringVar(&p.source, "source", "", "with --all: only units of the source of this `NAME`")
 	f.BoolVar(&p.brief, "brief", false, "show the objects, not their fields")
 	_ = cmd.MarkFlagDirname("path")
-	cmd.MarkFlagsMutuallyExclusive("path", "revision")
 	return cmd
 }
 
 func (p *planning) run(ctx context.Context, args []string) (err error) {
+	if p.path != "" && p.revision != "" {
+		return errors.New("plan: the tree is either at --path or at --revision: leave out one of the two")
+	}
 	if p.at, err = p.place(); err != nil {
 		return err
 	}
@@ -205,7 +207,7 @@ func (p *planning) show(ctx context.Context, wanted []object.Object) error {
 			p.print(v)
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := failed(errs); err != nil {
 		return err
 	}
 	if changes {
@@ -330,49 +332,77 @@ func refAt(ref source.Ref, revision string) source.Ref {
 	return source.Ref{Branch: revision}
 }
 
+// A line is a step of a plan with the difference that it makes.
+type line struct {
+	plan.Step
+	difference
+}
+
+// why says why the step is taken: for an update, what it changes.
+func (l line) why() string {
+	if l.Verb != plan.Update || len(l.fields) == 0 {
+		return l.Why
+	}
+	const most = 3
+	if n := len(l.fields) - most; n > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(l.fields[:most], ", "), n)
+	}
+	return strings.Join(l.fields, ", ")
+}
+
+// linesOf returns the steps that are worth a line: those that change something,
+// or would if they were not held.
+func linesOf(v engine.Preview) []line {
+	var out []line
+	for _, s := range v.Plan.All() {
+		if !s.Changes() && s.Verb != plan.Hold {
+			continue
+		}
+		live, would := masked(content(v.Live[s.ID]), content(wouldBe(s, v)))
+		out = append(out, line{s, diffOf(body(live), body(would))})
+	}
+	return out
+}
+
+// wouldBe returns an object as it would be after a step.
+func wouldBe(s plan.Step, v engine.Preview) object.Object {
+	if s.Verb == plan.Delete || s.Verb == plan.Hold {
+		return object.Object{}
+	}
+	if o := v.Would[s.ID]; !o.IsZero() {
+		return o
+	}
+	return s.Want
+}
+
 // print prints a preview: a line for each object, and the fields that differ.
 func (p *planning) print(v engine.Preview) {
+	lines := linesOf(v)
 	if v.Plan.Empty() {
 		fmt.Fprintln(p.out, "Nothing would change.")
 	}
-	steps := told(v.Plan)
-	if len(steps) == 0 {
+	if len(lines) == 0 {
 		return
 	}
 	t := table{head: []string{"VERB", "OBJECT", "WHY"}, paint: verbColour}
-	for _, s := range steps {
-		t.add(string(s.Verb), s.ID.String(), s.Why)
+	for _, l := range lines {
+		t.add(string(l.Verb), l.ID.String(), l.why())
 	}
 	_ = t.write(p.out)
-	if p.brief {
-		return
-	}
-	for _, s := range steps {
-		if s.Changes() {
-			p.fields(s, v.Live[s.ID], v.Would[s.ID])
+	for _, l := range lines {
+		if !p.brief && l.Changes() {
+			p.printFields(l)
 		}
 	}
 }
 
-// told returns the steps that are worth a line: those that change something,
-// or would if they were not held.
-func told(p plan.Plan) []plan.Step {
-	return slices.DeleteFunc(p.All(), func(s plan.Step) bool { return !s.Changes() && s.Verb != plan.Hold })
-}
-
-// fields prints the fields of an object that a step changes.
-func (p *planning) fields(s plan.Step, live, would object.Object) {
-	if s.Verb == plan.Delete {
-		would = object.Object{}
-	}
-	live, would = masked(content(live), content(would))
-	lines := diffOf(body(live), body(would))
-	if len(lines) == 0 {
+func (p *planning) printFields(l line) {
+	if len(l.lines) == 0 {
 		return
 	}
-	fmt.Fprintf(p.out, "\n%s\n", p.out.paint(bold, string(s.Verb)+" "+s.ID.String()))
-	for _, l := range lines {
-		io.WriteString(p.out, p.out.paint(markColour(l.mark), string(l.mark)+" "+l.text)+"\n")
+	fmt.Fprintf(p.out, "\n%s\n", p.out.paint(bold, string(l.Verb)+" "+l.ID.String()))
+	for _, d := range l.lines {
+		io.WriteString(p.out, p.out.paint(markColour(d.mark), string(d.mark)+" "+d.text)+"\n")
 	}
 }
 

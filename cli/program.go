@@ -31,6 +31,8 @@ type Program struct {
 
 	// Manifests returns what is installed in a cluster to run Sane there.
 	Manifests func(Installation) ([]object.Object, error)
+
+	Now func() time.Time // nil means time.Now
 }
 
 // A Dial says which cluster to reach, and how.

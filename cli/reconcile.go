@@ -109,7 +109,7 @@ func (o *order) run(ctx context.Context, args []string, do func(context.Context,
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(errs...)
+	return failed(errs)
 }
 
 func (o *order) everyone(ctx context.Context, n Noun) ([]string, error) {
@@ -246,7 +246,7 @@ func (o *order) await(ctx context.Context, verb string, id object.ID, heeded fun
 	defer cancel()
 	line := progress{to: o.err}
 	defer line.done()
-	last := "the controller has not answered: is it running? (`kubectl get pods -A -l app.kubernetes.io/name=sane`)"
+	last := "the controller has not answered: is it running? (`kubectl get pods -A -l app=sane`)"
 	sel := cluster.Selection{Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}
 	for ch, err := range o.at.Cluster.Watch(ctx, sel) {
 		switch {

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,7 +53,7 @@ func runCommand(d *desk) *cobra.Command {
 		Short: "Keep the cluster as its units say: the controller",
 		Long: `Run keeps the cluster as its Kustomizations and GitRepositories say, until it is
 asked to stop. In a cluster it keeps that one; elsewhere the one that the kubeconfig names.`,
-		Args: takes(cobra.NoArgs),
+		Args: alone,
 		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd) },
 	}
 	r.flags(cmd)
@@ -94,11 +95,26 @@ func (r *daemon) run(cmd *cobra.Command) (err error) {
 }
 
 // beThrifty trades a little time for memory, unless the environment says
-// otherwise: what is alive is little, and comes in bursts.
+// otherwise: what is alive is little, and comes in bursts. Of the memory that
+// the cluster allows, a part is left to git and to renderers.
 func beThrifty() {
-	if os.Getenv("GOGC") == "" {
+	if !env("GOGC") {
 		debug.SetGCPercent(50)
 	}
+	if limit := allowance(); limit > 0 && !env("GOMEMLIMIT") {
+		debug.SetMemoryLimit(limit / 10 * 6)
+	}
+}
+
+// allowance returns the bytes of memory that this process and its children may
+// use, or 0 if there is no bound.
+func allowance() int64 {
+	data, err := os.ReadFile("/sys/fs/cgroup/memory.max")
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64) // "max" is no bound
+	return n
 }
 
 // serve keeps units until ctx is done, beside the pages that tell of it.

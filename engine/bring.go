@@ -214,7 +214,7 @@ func (r *run) state(ctx context.Context, objects []object.Object) (plan.State, e
 	}
 	for _, w := range st.Want {
 		id := w.Object.ID()
-		if k, ok := r.known(id, markOf(w.Object)); ok {
+		if k, ok := r.known(id, markOf(w.Object.JSON())); ok {
 			st.Known[id] = k
 		}
 	}
@@ -400,7 +400,7 @@ func (r *run) stage(ctx context.Context, s plan.Stage) bool {
 
 // keep notes what is known of an object that the plan leaves alone.
 func (r *run) keep(s plan.Step) {
-	if a, ok := r.k.made.Objects[s.ID]; ok && a.Want == markOf(s.Want) {
+	if a, ok := r.k.made.Objects[s.ID]; ok && a.Want == markOf(s.Want.JSON()) {
 		return
 	}
 	r.k.made.Objects[s.ID] = madeAs(s, observe.Sighting{})

@@ -124,7 +124,6 @@ func (d *downfall) during(dry bool, request func() (object.Object, error)) (obje
 // that work.
 func (p *play) revive(d *downfall) {
 	<-time.After(2 * time.Minute)
-	synctest.Wait()
 	d.mu.Lock()
 	was := d.down
 	d.mu.Unlock()
@@ -137,7 +136,6 @@ func (p *play) revive(d *downfall) {
 	d.mu.Unlock()
 	p.start()
 	<-time.After(2 * time.Minute)
-	synctest.Wait()
 }
 
 // there returns all objects but custom resources.

@@ -35,6 +35,11 @@ type Config struct {
 	Feeds   int // followed at a time; 0 means 16
 	Applies int // requests at a time for one unit; 0 means 4
 
+	// Jitter is by how much intervals are made longer or shorter at random, in
+	// percent, so that what began together does not go on together.
+	// 0 means 5; less than 0 means not at all.
+	Jitter int
+
 	Selector  string // of the dialect's objects, by label; "" means all
 	Namespace string // of the dialect's objects; "" means all
 
@@ -111,6 +116,7 @@ func New(c Config) (*Engine, error) {
 	c.Units = cmp.Or(c.Units, 8)
 	c.Feeds = cmp.Or(c.Feeds, 16)
 	c.Applies = cmp.Or(c.Applies, 4)
+	c.Jitter = max(cmp.Or(c.Jitter, 5), 0)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -84,14 +84,14 @@ func (e *Engine) follow(ctx context.Context, name source.FeedName) time.Time {
 	if st.Err != nil {
 		return e.feedRetry(now, st.Err)
 	}
-	return e.now().Add(jitter(now.want.Every))
+	return e.now().Add(e.jitter(now.want.Every))
 }
 
 // feedRetry says when to try again after an error: sooner at first, and never
 // later than the feed is looked at anyway.
 func (e *Engine) feedRetry(f feed, err error) time.Time {
 	if fault.IsInput(err) {
-		return e.now().Add(jitter(f.want.Every))
+		return e.now().Add(e.jitter(f.want.Every))
 	}
 	return e.now().Add(min(backoff(f.fails+1), f.want.Every))
 }
@@ -209,10 +209,9 @@ func (e *Engine) source(u unit.Unit) (feed, bool) {
 	return *f, true
 }
 
-// jitter spreads d by 5 % either way, so that what began together does not go
-// on together.
-func jitter(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * (0.95 + 0.1*rand.Float64()))
+// jitter spreads d at random; see Config.Jitter.
+func (e *Engine) jitter(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (1 + float64(e.c.Jitter)/100*(2*rand.Float64()-1)))
 }
 
 // backoff returns how long to wait after the nth failure in a row: from 750 ms

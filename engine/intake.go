@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,10 +16,40 @@ import (
 
 // An asking is what one custom resource asks for.
 type asking struct {
-	object object.Object // without its managed fields
-	feeds  []source.FeedName
-	units  []unit.Name
-	round  int // the listing in which it was last put
+	state
+	feeds []source.FeedName
+	units []unit.Name
+	round int // the listing in which it was last put
+}
+
+// A state is how a custom resource stands, packed: there may be many.
+type state struct {
+	uid      string
+	version  string // the resource version
+	question mark   // of all that it asks
+	data     []byte // its JSON form, without managed fields
+}
+
+func stateOf(o object.Object) state {
+	o = o.Without("metadata", "managedFields")
+	return state{o.UID(), o.ResourceVersion(), question(o), o.JSON()}
+}
+
+// object returns the custom resource.
+func (s state) object() object.Object {
+	o, err := object.FromJSON(s.data)
+	if err != nil {
+		panic("engine: " + err.Error()) // it was made by JSON
+	}
+	return o
+}
+
+// newer returns the later of two states of one object.
+func (s state) newer(t state) state {
+	if older(t.version, s.version) {
+		return s
+	}
+	return t
 }
 
 // intake begins to watch the dialect's kinds, and closes e.ready when all have
@@ -93,21 +122,18 @@ func (e *Engine) sweep(k object.Kind, round int) {
 
 // take takes in a custom resource as it stands now.
 func (e *Engine) take(ctx context.Context, o object.Object, round int) {
-	o = o.Without("metadata", "managedFields")
-	id := o.ID()
+	now := stateOf(o)
 	e.mu.Lock()
-	old, known := e.asked[id]
-	if known {
-		old.round = round
-		if asksSame(old.object, o) {
-			old.object = newer(old.object, o)
-			e.asked[id] = old
-			e.mu.Unlock()
-			return
-		}
+	old, known := e.asked[o.ID()]
+	same := known && old.uid == now.uid && old.question == now.question
+	if same {
+		old.round, old.state = round, old.newer(now)
+		e.asked[o.ID()] = old
 	}
 	e.mu.Unlock()
-	e.read(ctx, o, round)
+	if !same {
+		e.read(ctx, o, round)
+	}
 }
 
 // read asks the dialect what o asks for, and sees to it.
@@ -120,7 +146,7 @@ func (e *Engine) read(ctx context.Context, o object.Object, round int) {
 		e.refs.again(o.ID())
 		return
 	}
-	now := asking{object: o, round: round}
+	now := asking{state: stateOf(o), round: round}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, f := range want.Feeds {
@@ -161,27 +187,15 @@ func (e *Engine) release(old, now asking) {
 	}
 }
 
-// asksSame reports whether two states of a custom resource ask for the same:
-// all but their status and what the server keeps for itself is equal.
-func asksSame(a, b object.Object) bool {
-	return a.UID() == b.UID() && bytes.Equal(question(a), question(b))
-}
-
-func question(o object.Object) []byte {
+// question returns a digest of all that a custom resource asks: all but its
+// status and what the server keeps for itself.
+func question(o object.Object) mark {
 	spec, _ := o.Get("spec")
 	data, err := json.Marshal([]any{o.Generation(), spec, o.Labels(), o.Annotations(), o.Finalizers(), o.Deleting()})
 	if err != nil {
 		panic("engine: " + err.Error()) // it was decoded from JSON
 	}
-	return data
-}
-
-// newer returns the later of two states of an object.
-func newer(a, b object.Object) object.Object {
-	if older(b.ResourceVersion(), a.ResourceVersion()) {
-		return a
-	}
-	return b
+	return markOf(data)
 }
 
 // older reports whether resource version a comes before b. They are numbers
@@ -196,18 +210,21 @@ func older(a, b string) bool {
 // object returns the custom resource of that name as last seen.
 func (e *Engine) object(id object.ID) (object.Object, bool) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	a, ok := e.asked[id]
-	return a.object, ok
+	e.mu.Unlock()
+	if !ok {
+		return object.Object{}, false
+	}
+	return a.object(), true
 }
 
 // note takes in how a custom resource stands after a write of our own.
 func (e *Engine) note(o object.Object) {
-	o = o.Without("metadata", "managedFields")
+	now := stateOf(o)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if a, ok := e.asked[o.ID()]; ok && a.object.UID() == o.UID() {
-		a.object = newer(a.object, o)
+	if a, ok := e.asked[o.ID()]; ok && a.uid == now.uid {
+		a.state = a.newer(now)
 		e.asked[o.ID()] = a
 	}
 }
@@ -325,7 +342,7 @@ func (r *references) reread(id object.ID) {
 	a, ok := r.e.asked[id]
 	r.e.mu.Unlock()
 	if ok {
-		r.e.read(r.ctx, a.object, a.round)
+		r.e.read(r.ctx, a.object(), a.round)
 	}
 }
 

@@ -16,11 +16,11 @@ import (
 	"github.com/sane-gitops/sane/unit"
 )
 
-// A mark is a short digest of an object as it is applied.
+// A mark is a short digest.
 type mark [16]byte
 
-func markOf(o object.Object) mark {
-	sum := sha256.Sum256(o.JSON())
+func markOf(data []byte) mark {
+	sum := sha256.Sum256(data)
 	return mark(sum[:16])
 }
 
@@ -38,7 +38,7 @@ type as struct {
 
 func madeAs(s plan.Step, seen observe.Sighting) as {
 	return as{
-		Version: s.Want.Version(), Want: markOf(s.Want), UID: seen.UID, Entry: seen.Entry,
+		Version: s.Want.Version(), Want: markOf(s.Want.JSON()), UID: seen.UID, Entry: seen.Entry,
 		Alone: s.Exempt.Ignore, Once: s.Exempt.Once, Merge: s.Exempt.Merge,
 	}
 }

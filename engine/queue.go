@@ -168,7 +168,8 @@ func (q *queue[K]) Done(key K, due time.Time, prio priority) {
 	case due.IsZero():
 		delete(q.items, key)
 	default:
-		it.due, it.prio, it.in = due, prio, &q.later
+		q.seq++
+		it.due, it.prio, it.seq, it.in = due, prio, q.seq, &q.later
 		heap.Push(&q.later, it)
 		q.signal()
 	}
@@ -191,7 +192,7 @@ func (o *order[K]) Len() int { return len(o.items) }
 
 func (o *order[K]) Less(i, j int) bool {
 	a, b := o.items[i], o.items[j]
-	if o.byTime {
+	if o.byTime && !a.due.Equal(b.due) {
 		return a.due.Before(b.due)
 	}
 	if a.prio != b.prio {

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -78,7 +80,7 @@ func transcribe(t *testing.T, text string) string {
 			p.do(c)
 		}
 		commands = nil
-		synctest.Wait()
+		p.rest()
 		fmt.Fprintf(&out, "----\n%s\n", p.said())
 	}
 	inAnswer := false
@@ -107,7 +109,8 @@ type play struct {
 	sources *branches
 	dir     string
 	stop    func()
-	down    *downfall // nil: none is to come
+	down    *downfall     // nil: none is to come
+	turn    chan struct{} // held by who settles
 
 	mu    sync.Mutex
 	lines []string                              // guarded by mu
@@ -117,7 +120,7 @@ type play struct {
 func newPlay(t *testing.T) *play {
 	kinds := append(memory.Kinds("source.toolkit.fluxcd.io/v1", "GitRepository"),
 		memory.Kinds("kustomize.toolkit.fluxcd.io/v1", "Kustomization")...)
-	p := &play{t: t, world: memory.New(kinds...), dir: t.TempDir()}
+	p := &play{t: t, world: memory.New(kinds...), dir: t.TempDir(), turn: make(chan struct{}, 1)}
 	p.sources = &branches{trees: make(map[string][]fstest.MapFS), broken: make(map[string]error)}
 	p.world.Fail(func(op string, id object.ID) error {
 		p.mu.Lock()
@@ -145,7 +148,7 @@ func (p *play) start() {
 		Dialect:  flux.New(flux.Config{}),
 		Sinks:    []report.Sink{p},
 		Dir:      p.dir,
-		Units:    1, Feeds: 1, Applies: 1,
+		Units:    1, Feeds: 1, Applies: 1, Jitter: -1,
 		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -163,6 +166,17 @@ func (p *play) start() {
 	}
 }
 
+// rest returns when there is nothing left to do but to wait.
+func (p *play) rest() { <-time.After(time.Millisecond) }
+
+// settle returns when everybody but the caller waits: what a write has set going
+// has come to rest, so that the story is the same each time it is played.
+func (p *play) settle() {
+	p.turn <- struct{}{}
+	synctest.Wait()
+	<-p.turn
+}
+
 func (p *play) say(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -173,6 +187,10 @@ func (p *play) say(format string, args ...any) {
 func (p *play) said() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	// Feeds and units have workers of their own: feeds first.
+	slices.SortStableFunc(p.lines, func(a, b string) int {
+		return cmp.Compare(b2i(!strings.Contains(a, " GitRepository/")), b2i(!strings.Contains(b, " GitRepository/")))
+	})
 	s := strings.Join(p.lines, "\n")
 	p.lines = nil
 	if s != "" {
@@ -184,6 +202,13 @@ func (p *play) said() string {
 // Report implements report.Sink.
 func (p *play) Report(e report.Event) {
 	p.say("event   %s/%s %s %s: %s", e.About.Kind, e.About.Name, e.Severity, e.Reason, oneLine(e.Message))
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " | ") }
@@ -236,17 +261,17 @@ func (p *play) do(line string) {
 	case "wait":
 		d, err := time.ParseDuration(args[0])
 		p.check(err)
-		synctest.Wait()
+		p.rest()
 		<-time.After(d)
 	case "restart":
-		synctest.Wait()
+		p.rest()
 		p.stop()
 		p.start()
 	case "show":
-		synctest.Wait()
+		p.rest()
 		p.show(id(args[0]))
 	case "list":
-		synctest.Wait()
+		p.rest()
 		p.list()
 	default:
 		p.t.Fatalf("no such command: %s", line)
@@ -427,6 +452,7 @@ func (r *recorder) note(op string, id object.ID, how cluster.How, err error) {
 		failed = " refused"
 	}
 	r.p.say("%-7s %s%s", op, id, failed)
+	r.p.settle()
 }
 
 func (r *recorder) Get(ctx context.Context, id object.ID) (object.Object, bool, error) {
@@ -449,13 +475,14 @@ func (r *recorder) Delete(ctx context.Context, id object.ID, w cluster.Where) er
 
 func (r *recorder) Patch(ctx context.Context, id object.ID, patch cluster.Patch, how cluster.How) (object.Object, error) {
 	o, err := r.p.down.during(how.DryRun, func() (object.Object, error) { return r.Cluster.Patch(ctx, id, patch, how) })
+	defer r.p.settle()
 	switch {
 	case how.Subresource == "status" && err == nil:
 		r.p.say("status  %s/%s %s", id.Kind.Name, id.Name, summary(o))
 	case how.Subresource == "status":
 		r.p.say("status  %s/%s refused", id.Kind.Name, id.Name)
 	default:
-		r.note("patch", id, how, err)
+		r.p.say("patch   %s", id)
 	}
 	return o, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sane-gitops/sane/fault"
@@ -21,12 +22,13 @@ type keeping struct {
 	told   unit.Status // as it was last written
 
 	// Of the worker that has it.
-	gone  bool // it has been taken down: only its object is to go
-	made  ledger
-	fails int       // in a row
-	since time.Time // when it began to wait for what it waits for; zero if it does not
-	goal  goal      // what it was brought to, or is being brought to
-	drift map[object.ID]fight
+	gone   bool // it has been taken down: only its object is to go
+	made   ledger
+	fails  int       // in a row
+	since  time.Time // when it began to wait for what it waits for; zero if it does not
+	goal   goal      // what it was brought to, or is being brought to
+	drift  map[object.ID]fight
+	unsaid []unit.Change // that nobody has been told of yet
 }
 
 // A goal is what a unit is to be brought to. While it stays the same, deadlines
@@ -169,6 +171,7 @@ func (e *Engine) begin(name unit.Name) (*run, bool) {
 		Token:      k.want.Token,
 		Began:      e.now(),
 	}
+	r.st.Changes = slices.Clip(k.unsaid)
 	return r, true
 }
 
@@ -193,6 +196,7 @@ func (r *run) conclude(ctx context.Context) (time.Time, priority) {
 	r.st.Ended = r.e.now()
 	due, prio := r.due()
 	if r.quiet() {
+		r.k.unsaid = r.st.Changes
 		r.settle()
 		return due, prio
 	}
@@ -238,7 +242,7 @@ func (r *run) due() (time.Time, priority) {
 		if r.st.Waits.On == unit.OnHealth || r.st.Waits.On == unit.OnStage {
 			return r.k.since.Add(max(r.u.Timeout, grace)), retried
 		}
-		return now.Add(jitter(r.u.Every)), retried
+		return now.Add(r.e.jitter(r.u.Every)), retried
 	}
 	r.k.goal = g
 	r.k.since = time.Time{}
@@ -247,7 +251,7 @@ func (r *run) due() (time.Time, priority) {
 		if !r.again.IsZero() {
 			return r.again, drifted
 		}
-		return now.Add(jitter(r.u.Every)), unchanged
+		return now.Add(r.e.jitter(r.u.Every)), unchanged
 	}
 	r.k.fails++
 	return now.Add(r.retry()), retried
@@ -294,7 +298,7 @@ func (r *run) say(ctx context.Context) error {
 	if err := e.write(ctx, o, told); err != nil {
 		return err
 	}
-	r.k.told = r.st
+	r.k.told, r.k.unsaid = r.st, nil
 	e.tell(events)
 	return nil
 }

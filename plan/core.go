@@ -75,6 +75,13 @@ var quantities = setOf("capacity", "hard", "limits", "overhead", "requests")
 // quantity are quantities.
 var quantity = setOf("averageValue", "divisor", "sizeLimit")
 
+// careful reports whether the server takes empty lists and maps of a kind for
+// none. For others, such as NetworkPolicy, every apply of "ingress: []" makes
+// a new generation.
+func (c *comparison) careful() bool { return c.core && workloads[c.kind] }
+
+var workloads = setOf("ClusterRole", "CronJob", "DaemonSet", "Deployment", "Job", "Role", "StatefulSet")
+
 func setOf(names ...string) map[string]bool {
 	return maps.Collect(func(yield func(string, bool) bool) {
 		for _, n := range names {
@@ -95,6 +102,26 @@ func (c *comparison) isQuantity(here *at) bool {
 	}
 	return quantity[here.name] || here.up != nil && quantities[here.up.name]
 }
+
+// isOmitted reports whether a scalar is one that the server takes for its
+// absence: zero, in a field that does not tell zero from none.
+func (c *comparison) isOmitted(here *at, want any) bool {
+	if !c.core || want != "" && want != false && want != int64(0) {
+		return false
+	}
+	switch up := here.parent(); here.name {
+	case "apiGroup":
+		return up == "subjects"
+	case "readOnly":
+		return up == "volumeMounts"
+	case "value":
+		return up == "env" || up == "tolerations"
+	}
+	return zeroes[here.name]
+}
+
+var zeroes = setOf("globalDefault", "hostIPC", "hostNetwork", "hostPID", "initialDelaySeconds", "minReadySeconds",
+	"paused", "publishNotReadyAddresses", "stdin", "stdinOnce", "subPath", "tty")
 
 var limits = []string{"default", "defaultRequest", "max", "maxLimitRequestRatio", "min"}
 
@@ -127,4 +154,6 @@ var defaults = map[string]map[string]any{
 		"apiVersion": "v1", "kind": "PersistentVolumeClaim", "status": "Pending",
 	},
 	"StatefulSet spec": {"volumeMode": "Filesystem"},
+	"roleRef":          {"apiGroup": "rbac.authorization.k8s.io"},
+	"subjects":         {"apiGroup": "rbac.authorization.k8s.io"}, // of users and groups; others get none
 }

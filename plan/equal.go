@@ -37,14 +37,18 @@ func (c *comparison) equalMaps(here *at, want map[string]any, live any) {
 	}
 	for key, w := range want {
 		v, there := l[key]
-		c.equal(&at{here, key}, w, v, there)
+		c.equal(&at{up: here, name: key}, w, v, there)
 	}
 	if len(l) <= len(want) {
 		return
 	}
 	for key, v := range l {
-		if _, ok := want[key]; !ok && !c.isDefault(here, key, v) {
-			c.unsure(&at{here, key}, "is there and not wanted; it may be a default")
+		switch _, ok := want[key]; {
+		case ok:
+		case c.isDefault(here, key, v):
+			c.respelled(here)
+		default:
+			c.unsure(&at{up: here, name: key}, "is there and not wanted; it may be a default")
 		}
 	}
 }
@@ -58,7 +62,7 @@ func (c *comparison) equalLists(here *at, want []any, live any) {
 		c.different(here, fmt.Sprintf("has %d items and should have %d", len(l), len(want)))
 	default:
 		for i, w := range want {
-			c.equal(&at{here, "[" + strconv.Itoa(i) + "]"}, w, l[i], true)
+			c.equal(&at{up: here, name: "[" + strconv.Itoa(i) + "]"}, w, l[i], true)
 		}
 	}
 }
@@ -73,8 +77,12 @@ func (c *comparison) equalScalars(here *at, want, live any, there bool) {
 	switch {
 	case want == live:
 	case !there || live == nil:
-		c.unsure(here, "is not kept")
+		if !c.isOmitted(here, want) {
+			c.unsure(here, "is not kept")
+		}
+		c.respelled(here)
 	case c.isQuantity(here) && canonical(want) == live:
+		c.respelled(here)
 	case alike(want, live):
 		c.unsure(here, "may be another spelling of what is there")
 	default:

@@ -48,12 +48,11 @@ func Compare(want, live object.Object, manager string) Verdict {
 	if v, ok := comparable(want, live); !ok {
 		return v
 	}
-	fields, v := owned(want, live, manager)
-	if v.Answer == Different {
-		return v
+	c := comparison{core: isCore(want.ID().Kind), kind: want.ID().Kind.Name, verdict: Verdict{Answer: Same}}
+	c.readOwners(want, live, manager)
+	if c.verdict.Answer != Different {
+		c.root(want.Body(), c.ours, live.Body())
 	}
-	c := comparison{core: isCore(want.ID().Kind), kind: want.ID().Kind.Name, verdict: v}
-	c.root(want.Body(), fields, live.Body())
 	return c.verdict
 }
 
@@ -73,31 +72,30 @@ func comparable(want, live object.Object) (Verdict, bool) {
 	return Verdict{Answer: Same}, true
 }
 
-// owned returns the fields that belong to a manager that applies, as fieldsV1.
-// The verdict is Same if nothing in managedFields speaks against it.
-func owned(want, live object.Object, manager string) (map[string]any, Verdict) {
+// readOwners reads managedFields.
+func (c *comparison) readOwners(want, live object.Object, manager string) {
 	all, _ := live.Get("metadata", "managedFields")
 	list, _ := all.([]any)
 	if len(list) == 0 {
-		return nil, Verdict{Different, "no field has an owner"}
+		c.verdict = Verdict{Different, "no field has an owner"}
+		return
 	}
-	var ours map[string]any
-	verdict := Verdict{Answer: Same}
 	for _, e := range list {
 		m, _ := e.(map[string]any)
 		mine := m["manager"] == manager && m["operation"] == "Apply" && text(m["subresource"]) == ""
 		if doubt := doubts(m, want, mine); doubt != "" {
-			verdict = Verdict{Unsure, doubt}
+			c.verdict = Verdict{Unsure, doubt}
 		}
-		if !mine {
-			continue
+		fields, _ := m["fieldsV1"].(map[string]any)
+		switch {
+		case !mine:
+			c.others = append(c.others, owner{fields, m["apiVersion"] == want.APIVersion()})
+		case c.ours != nil:
+			c.verdict = Verdict{Unsure, "managedFields: several entries of ours"}
+		default:
+			c.ours = fields
 		}
-		if ours != nil {
-			verdict = Verdict{Unsure, "managedFields: several entries of ours"}
-		}
-		ours, _ = m["fieldsV1"].(map[string]any)
 	}
-	return ours, verdict
 }
 
 // doubts says what about an entry of managedFields makes it likely that the
@@ -121,9 +119,28 @@ func text(v any) string { s, _ := v.(string); return s }
 
 // A comparison is the state of one call of Compare.
 type comparison struct {
-	core    bool   // the kind is one of Kubernetes' own
-	kind    string // its name
+	core    bool           // the kind is one of Kubernetes' own
+	kind    string         // its name
+	ours    map[string]any // what we own, as fieldsV1
+	others  []owner
 	verdict Verdict
+}
+
+// An owner is another manager's entry in managedFields.
+type owner struct {
+	fields map[string]any
+	alike  bool // they are the fields of the version that is wanted
+}
+
+// respelled notes that what is wanted at a place is spelled in another way in
+// the cluster, and means the same. The server, which compares spellings, would
+// take the field away from others who own it, too.
+func (c *comparison) respelled(here *at) {
+	for _, o := range c.others {
+		if _, owns := here.in(o.fields); owns || !o.alike {
+			c.unsure(here, "is spelled in another way and has another owner, too")
+		}
+	}
 }
 
 func (c *comparison) different(at *at, why string) { c.note(Different, at, why) }
@@ -145,7 +162,30 @@ func (c *comparison) note(a Answer, at *at, why string) {
 // at is a place in an object: a field, or an item of the list in a field.
 type at struct {
 	up   *at
-	name string // of the field; the key of an item
+	name string // of the field; "[2]" for an item
+	key  string // of an item, as fieldsV1 spells it, if it has one
+}
+
+// in finds the place in fieldsV1, and reports whether it or something around it
+// belongs to them as a whole.
+func (p *at) in(fields map[string]any) (map[string]any, bool) {
+	if p == nil {
+		return fields, false
+	}
+	around, whole := p.up.in(fields)
+	if whole || around == nil {
+		return around, whole
+	}
+	key := p.key
+	if key == "" {
+		key = "f:" + p.name
+	}
+	v, ok := around[key]
+	if !ok {
+		return nil, false
+	}
+	m := child(v)
+	return m, len(m) == 0
 }
 
 // field returns the name of the field that a place is in.
@@ -189,7 +229,7 @@ func (c *comparison) root(want, set, live map[string]any) {
 		if key == "apiVersion" || key == "kind" {
 			continue
 		}
-		here := at{nil, key}
+		here := at{name: key}
 		s, ours := set["f:"+key]
 		if ours {
 			left--
@@ -221,7 +261,7 @@ var unowned = map[string]bool{
 func (c *comparison) metadata(here *at, want, set, live map[string]any) {
 	left := len(set)
 	for key, w := range want {
-		below := at{here, key}
+		below := at{up: here, name: key}
 		if unowned[key] {
 			if key != "name" && key != "namespace" && w != nil {
 				c.unsure(&below, "is the server's")
@@ -252,7 +292,7 @@ func (c *comparison) fields(here *at, want, set, live map[string]any) {
 			left--
 		}
 		l, there := live[key]
-		c.field(&at{here, key}, w, s, ours, l, there)
+		c.field(&at{up: here, name: key}, w, s, ours, l, there)
 	}
 	if left > 0 {
 		c.surplus(here, set, want)
@@ -266,7 +306,7 @@ func (c *comparison) surplus(here *at, set, want map[string]any) {
 		if _, ok := want[name]; isField && ok || s == "." {
 			continue
 		}
-		c.different(&at{here, name}, "is ours and no longer wanted")
+		c.different(&at{up: here, name: name}, "is ours and no longer wanted")
 	}
 }
 
@@ -326,7 +366,7 @@ func (c *comparison) foreign(here *at, want any) {
 	case map[string]any:
 		if len(w) > 0 {
 			for key, v := range w {
-				c.foreign(&at{here, key}, v)
+				c.foreign(&at{up: here, name: key}, v)
 			}
 			return
 		}
@@ -385,7 +425,7 @@ func (c *comparison) items(here *at, want []any, set map[string]any, live any) {
 			return
 		}
 		last = pos
-		c.item(&at{here, "[" + strconv.Itoa(pos) + "]"}, w, child(s), l[pos])
+		c.item(&at{here, "[" + strconv.Itoa(pos) + "]", string(key)}, w, child(s), l[pos])
 	}
 }
 
@@ -429,7 +469,11 @@ func child(v any) map[string]any { m, _ := v.(map[string]any); return m }
 func (c *comparison) leaf(here *at, want, live any, there bool) {
 	switch w := want.(type) {
 	case nil:
-		if !(live == nil && (there || c.core)) {
+		switch {
+		case live == nil && there:
+		case live == nil && c.core:
+			c.respelled(here)
+		default:
 			c.unsure(here, "is wanted to be null")
 		}
 	case map[string]any:
@@ -465,11 +509,12 @@ func (c *comparison) partly(here *at, want, live any, there bool, why string) {
 // changes nothing in them.
 func (c *comparison) emptyMap(here *at, live any, there bool) {
 	l, isMap := live.(map[string]any)
-	known := c.core || here.up != nil && here.up.up == nil && here.up.name == "metadata"
+	inMeta := here.up != nil && here.up.up == nil && here.up.name == "metadata"
 	switch {
 	case isMap && len(l) == 0:
-	case isMap && known && granular[here.name]:
-	case live == nil && known && plainMap[here.name]:
+	case isMap && granular[here.name] && (inMeta || c.core):
+	case live == nil && plainMap[here.name] && (inMeta || c.careful()):
+		c.respelled(here)
 	default:
 		c.unsure(here, "is wanted to be empty")
 	}
@@ -478,11 +523,12 @@ func (c *comparison) emptyMap(here *at, live any, there bool) {
 // emptyList compares a list that is wanted to be empty.
 func (c *comparison) emptyList(here *at, live any, there bool) {
 	l, isList := live.([]any)
-	if !c.core || c.isAssociative(here) || live != nil && !isList {
-		c.unsure(here, "is wanted to be empty")
-		return
-	}
-	if len(l) > 0 {
+	switch {
+	case len(l) > 0 && c.core && !c.isAssociative(here):
 		c.different(here, fmt.Sprintf("has %d items and should have none", len(l)))
+	case live != nil && !isList, !c.careful(), c.isAssociative(here):
+		c.unsure(here, "is wanted to be empty")
+	case live == nil:
+		c.respelled(here)
 	}
 }

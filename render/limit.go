@@ -1,6 +1,7 @@
 package render
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -71,14 +72,21 @@ func (l *limited) ReadFile(name string) ([]byte, error) {
 	return data, nil
 }
 
-var errIsDir = fmt.Errorf("is a directory")
+var errIsDir = errors.New("is a directory")
 
 func (l *limited) take(name string, size int64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if size > l.left {
-		return fault.Input(fmt.Errorf("%s: too large: all that is read must not exceed %d MiB", name, l.max>>20))
+		return fault.Input(fmt.Errorf("%s: too large: all that is read must not exceed %s", name, inMiB(l.max)))
 	}
 	l.left -= size
 	return nil
+}
+
+func inMiB(bytes int64) string {
+	if bytes < 1<<20 {
+		return fmt.Sprintf("%d bytes", bytes)
+	}
+	return fmt.Sprintf("%d MiB", bytes>>20)
 }

@@ -51,13 +51,21 @@ var definition = object.ID{Kind: object.Kind{Group: "apiextensions.k8s.io", Name
 // widget returns a kind that only this test knows, and its definition.
 func (b *bench) widget() (object.Kind, object.Object) {
 	kind := object.Kind{Group: b.ns + ".example.com", Name: "Widget"}
-	anything := map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}
+	text, anything := map[string]any{"type": "string"}, map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}
+	parts := map[string]any{
+		"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": []any{"name"},
+		"items": map[string]any{"type": "object", "required": []any{"name"}, "properties": map[string]any{"name": text, "color": text}},
+	}
+	spec := map[string]any{"type": "object", "properties": map[string]any{
+		"size": map[string]any{"type": "integer"}, "port": map[string]any{"x-kubernetes-int-or-string": true},
+		"free": anything, "parts": parts, "labels": map[string]any{"type": "object", "additionalProperties": text},
+	}}
 	version := func(name string, storage bool) map[string]any {
 		return map[string]any{
 			"name": name, "served": true, "storage": storage,
 			"subresources": map[string]any{"status": map[string]any{}},
 			"schema": map[string]any{"openAPIV3Schema": map[string]any{
-				"type": "object", "properties": map[string]any{"spec": anything, "status": anything},
+				"type": "object", "properties": map[string]any{"spec": spec, "status": anything},
 			}},
 		}
 	}
@@ -200,4 +208,38 @@ func (b *bench) check(o object.Object, generation int64, size any, phase string)
 	if o.Generation() != generation || s != size || p != phase {
 		b.t.Errorf("generation %d, size %v, phase %v; want %d, %v, %v", o.Generation(), s, p, generation, size, phase)
 	}
+}
+
+func schema(b *bench) {
+	kind, crd := b.widget()
+	b.apply(crd)
+	b.cleanup(crd.ID())
+	b.known(kind)
+	part := func(name, color string) any { return map[string]any{"name": name, "color": color} }
+	widget := func(spec map[string]any) object.Object { return b.object(kind.Group+"/v1", "Widget", "a", spec) }
+	b.apply(widget(map[string]any{
+		"parts": []any{part("wheel", "red")}, "port": "http", "labels": map[string]any{"a": "b"},
+		"free": map[string]any{"of": []any{"form", int64(1)}},
+	}).With([]any{"example.com/ours"}, "metadata", "finalizers"))
+	got, err := b.Apply(b.ctx, widget(map[string]any{"parts": []any{part("door", "blue")}, "port": int64(80)}).
+		With([]any{"example.com/theirs"}, "metadata", "finalizers"), cluster.How{Manager: "somebody-else", Force: true})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	v, _ := got.Get("spec", "parts")
+	if parts, _ := v.([]any); len(parts) != 2 || len(got.Finalizers()) != 2 {
+		b.t.Errorf("parts %v, finalizers %v; want those of two managers", v, got.Finalizers())
+	}
+	if p, _ := got.Get("spec", "port"); p != int64(80) {
+		b.t.Errorf("port %v", p)
+	}
+	const want = `{"f:metadata":{"f:finalizers":{"v:\"example.com/theirs\"":{}}},"f:spec":{"f:parts":{"k:{\"name\":\"door\"}":{".":{},"f:color":{},"f:name":{}}},"f:port":{}}}`
+	if e := entry(got, "somebody-else", "Apply", ""); e != want {
+		b.t.Errorf("entry %s; want %s", e, want)
+	}
+	_, err = b.Apply(b.ctx, widget(map[string]any{"typo": "x"}), how)
+	b.wants(err, cluster.ErrInvalid, ".spec.typo", "field not declared in schema")
+	_, err = b.Create(b.ctx, widget(map[string]any{"typo": "x"}).With("new", "metadata", "name"), how)
+	b.wants(err, cluster.ErrInvalid, "spec.typo")
+	b.patch(got.ID(), `{"metadata":{"finalizers":null}}`)
 }

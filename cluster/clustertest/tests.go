@@ -35,9 +35,11 @@ var tests = []struct {
 	{"terminating namespace", terminatingNamespace},
 	{"watch", watch},
 	{"watch of nothing", watchNothing},
+	{"selection by name", byName},
 	{"metadata only", metadata},
 	{"a kind comes and goes", kinds},
 	{"status subresource", status},
+	{"custom resource with a schema", schema},
 	{"canceled context", canceled},
 }
 
@@ -419,6 +421,35 @@ func watchNothing(b *bench) {
 	w.expect("listing", "listed")
 	b.apply(b.config("a"))
 	w.expect("put a")
+}
+
+func byName(b *bench) {
+	b.apply(b.config("a"))
+	b.apply(b.config("b"))
+	for _, sel := range []cluster.Selection{
+		{Kind: object.Kind{Name: "ConfigMap"}, Namespace: b.ns, Name: "b"},
+		{Kind: object.Kind{Name: "ConfigMap"}, Namespace: b.ns, Name: "b", Labels: "test=yes", Metadata: true},
+		{Kind: object.Kind{Name: "Namespace"}, Name: b.ns},
+	} {
+		var names []string
+		for o, err := range b.List(b.ctx, sel) {
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			names = append(names, o.Name())
+		}
+		if !slices.Equal(names, []string{sel.Name}) {
+			b.t.Errorf("%+v selects %v", sel, names)
+		}
+	}
+	w := b.watch(cluster.Selection{Kind: object.Kind{Name: "ConfigMap"}, Namespace: b.ns, Name: "b"})
+	w.expect("listing", "put b", "listed")
+	b.apply(b.config("a", "k", "v"))
+	b.remove(b.config("a").ID())
+	b.apply(b.config("b", "k", "v"))
+	w.expect("put b")
+	b.remove(b.config("b").ID())
+	w.expect("gone b")
 }
 
 func metadata(b *bench) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -267,5 +266,3 @@ func (r resource) path(version, namespace string) string {
 func (r resource) apiVersion(version string) string {
 	return strings.TrimPrefix(r.group+"/"+version, "/")
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }

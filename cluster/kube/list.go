@@ -8,9 +8,11 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/object"
@@ -54,7 +56,7 @@ func fresh(err error) string {
 
 // refused explains an error about many objects.
 func (c *Cluster) refused(verb string, sel cluster.Selection, err error) *cluster.Error {
-	refused := cluster.Refused(verb, object.ID{Kind: sel.Kind, Namespace: sel.Namespace}, err)
+	refused := cluster.Refused(verb, object.ID{Kind: sel.Kind, Namespace: sel.Namespace, Name: sel.Name}, err)
 	if refused.Err == cluster.ErrNoKind {
 		c.kinds.drop(sel.Kind)
 	}
@@ -74,7 +76,7 @@ func (c *Cluster) page(ctx context.Context, sel cluster.Selection, token string)
 		return page{}, err
 	}
 	r := c.collection("list", res, sel)
-	r.query.Set("limit", itoa(pageSize))
+	r.query.Set("limit", strconv.Itoa(pageSize))
 	if token != "" {
 		r.query.Set("continue", token)
 	}
@@ -91,6 +93,9 @@ func (c *Cluster) collection(verb string, res resource, sel cluster.Selection) r
 	r := request{
 		verb: verb, resource: res.String(), method: http.MethodGet, user: c.user,
 		path: res.path(res.versions[0], sel.Namespace), query: url.Values{},
+	}
+	if sel.Name != "" {
+		r.query.Set("fieldSelector", fields.OneTermEqualSelector("metadata.name", sel.Name).String())
 	}
 	if sel.Labels != "" {
 		r.query.Set("labelSelector", sel.Labels)

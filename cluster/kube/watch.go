@@ -9,6 +9,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -104,7 +105,7 @@ func (w *watch) follow(ctx context.Context) error {
 	r.query.Set("watch", "true")
 	r.query.Set("allowWatchBookmarks", "true")
 	r.query.Set("resourceVersion", w.version)
-	r.query.Set("timeoutSeconds", itoa(300+rand.IntN(300)))
+	r.query.Set("timeoutSeconds", strconv.Itoa(300+rand.IntN(300)))
 	stream, err := w.wire.stream(ctx, r)
 	if err != nil {
 		return w.wire.explain(ctx, err)

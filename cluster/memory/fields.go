@@ -34,7 +34,7 @@ func (w *world) manager(k *kind, version, subresource string) *fieldManager {
 		}
 	}
 	gv := k.groupVersion(version)
-	fm, err := managedfields.NewDefaultCRDFieldManager(types{k.builtin}, versions{}, versions{}, versions{}, key.gvk, gv, subresource, resets)
+	fm, err := managedfields.NewDefaultCRDFieldManager(types{k}, versions{}, versions{}, versions{}, key.gvk, gv, subresource, resets)
 	if err != nil {
 		panic("memory: " + err.Error())
 	}

@@ -8,6 +8,7 @@ import (
 	apimachineryvalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/api/validation/path"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	mergeschema "sigs.k8s.io/structured-merge-diff/v6/schema"
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/object"
@@ -43,6 +44,7 @@ type kind struct {
 	builtin    bool       // its fields are known
 	fixed      [][]string // fields that can't be changed
 	name       func(name string, prefix bool) []string
+	schema     *mergeschema.Schema // of a custom resource, if that is known
 }
 
 // resource returns the kind's name in Kubernetes' words.
@@ -119,37 +121,6 @@ func builtin(name object.Kind, words []string) *kind {
 			k.name = nameRules[word]
 		default:
 			panic("memory: kinds.txt: " + word)
-		}
-	}
-	return k
-}
-
-var crdKind = object.Kind{Group: "apiextensions.k8s.io", Name: "CustomResourceDefinition"}
-
-// defined returns the kind that a CustomResourceDefinition defines.
-func defined(crd object.Object) object.Kind {
-	group, _ := crd.Get("spec", "group")
-	name, _ := crd.Get("spec", "names", "kind")
-	return object.Kind{Group: fmt.Sprint(group), Name: fmt.Sprint(name)}
-}
-
-// fromCRD returns what a CustomResourceDefinition says of its kind.
-func fromCRD(crd object.Object) *kind {
-	k := custom(Kind{Kind: defined(crd), NoStatus: true})
-	scope, _ := crd.Get("spec", "scope")
-	k.Namespaced = scope == "Namespaced"
-	versions, _ := crd.Get("spec", "versions")
-	list, _ := versions.([]any)
-	for _, v := range list {
-		m, _ := v.(map[string]any)
-		version := object.Of(m)
-		if served, _ := version.Get("served"); served != true {
-			continue
-		}
-		name, _ := version.Get("name")
-		k.Versions = append(k.Versions, fmt.Sprint(name))
-		if _, ok := version.Get("subresources", "status"); ok {
-			k.NoStatus = false
 		}
 	}
 	return k

@@ -96,7 +96,7 @@ func (c *Cluster) Get(ctx context.Context, id object.ID) (object.Object, bool, e
 // List implements [cluster.Reader].
 func (c *Cluster) List(ctx context.Context, sel cluster.Selection) iter.Seq2[object.Object, error] {
 	return func(yield func(object.Object, error) bool) {
-		id := object.ID{Kind: sel.Kind, Namespace: sel.Namespace}
+		id := object.ID{Kind: sel.Kind, Namespace: sel.Namespace, Name: sel.Name}
 		err := c.begin(ctx, Call{Op: "list", ID: id})
 		var objects []object.Object
 		if err == nil {
@@ -119,7 +119,7 @@ func (c *Cluster) list(sel cluster.Selection) ([]object.Object, error) {
 	defer c.w.mu.Unlock()
 	p, err := c.w.picker(sel)
 	if err != nil {
-		return nil, cluster.Refused("list", object.ID{Kind: sel.Kind, Namespace: sel.Namespace}, err)
+		return nil, cluster.Refused("list", object.ID{Kind: sel.Kind, Namespace: sel.Namespace, Name: sel.Name}, err)
 	}
 	return c.w.pick(p), nil
 }
@@ -158,7 +158,7 @@ func (p picker) picks(o object.Object) bool {
 		return false
 	}
 	id := o.ID()
-	return id.Kind == p.Kind && (p.Namespace == "" || p.Namespace == id.Namespace) &&
+	return id.Kind == p.Kind && (p.Namespace == "" || p.Namespace == id.Namespace) && (p.Name == "" || p.Name == id.Name) &&
 		(p.labels.Empty() || p.labels.Matches(labels.Set(o.Labels())))
 }
 

@@ -116,7 +116,7 @@ func typeName(apiVersion, kind string) string {
 
 // types converts objects of one kind to typed values and back. It is a
 // managedfields.TypeConverter.
-type types struct{ builtin bool }
+type types struct{ *kind }
 
 // ObjectToTyped implements managedfields.TypeConverter.
 func (t types) ObjectToTyped(o runtime.Object, opts ...typed.ValidationOptions) (*typed.TypedValue, error) {
@@ -124,11 +124,17 @@ func (t types) ObjectToTyped(o runtime.Object, opts ...typed.ValidationOptions) 
 	if !ok {
 		return nil, fmt.Errorf("not unstructured: %T", o)
 	}
+	p := typed.ParseableType{Schema: schemas()}
 	name := customType
-	if t.builtin {
+	switch {
+	case t.builtin:
 		name = typeName(u.GetAPIVersion(), u.GetKind())
+	case t.schema != nil:
+		p.Schema, name = t.schema, "custom "+u.GroupVersionKind().Version
 	}
-	p := typed.ParseableType{Schema: schemas(), TypeRef: schema.TypeRef{NamedType: &name}}
+	if p.TypeRef = (schema.TypeRef{NamedType: &name}); !p.IsValid() && !t.builtin {
+		name = customType
+	}
 	return p.FromUnstructured(u.Object, opts...)
 }
 

@@ -54,7 +54,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 // watch yields until ctx is done or the caller has enough (nil), or there is
 // an error.
 func (c *Cluster) watch(ctx context.Context, sel cluster.Selection, yield func(cluster.Change, error) bool) error {
-	id := object.ID{Kind: sel.Kind, Namespace: sel.Namespace}
+	id := object.ID{Kind: sel.Kind, Namespace: sel.Namespace, Name: sel.Name}
 	if err := c.begin(ctx, Call{Op: "watch", ID: id}); err != nil {
 		return err
 	}

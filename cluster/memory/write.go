@@ -28,36 +28,35 @@ type request struct {
 
 // Apply implements [cluster.Writer].
 func (c *Cluster) Apply(ctx context.Context, o object.Object, how cluster.How) (object.Object, error) {
-	return c.write(ctx, "apply", o.ID(), how, func(r request) (object.Object, error) { return c.w.apply(r, o) })
+	return c.write(ctx, Call{Op: "apply", ID: o.ID(), How: how}, func(r request) (object.Object, error) { return c.w.apply(r, o) })
 }
 
 // Create implements [cluster.Writer].
 func (c *Cluster) Create(ctx context.Context, o object.Object, how cluster.How) (object.Object, error) {
-	return c.write(ctx, "create", o.ID(), how, func(r request) (object.Object, error) { return c.w.create(r, o) })
+	return c.write(ctx, Call{Op: "create", ID: o.ID(), How: how}, func(r request) (object.Object, error) { return c.w.create(r, o) })
 }
 
 // Patch implements [cluster.Writer].
 func (c *Cluster) Patch(ctx context.Context, id object.ID, p cluster.Patch, how cluster.How) (object.Object, error) {
-	return c.write(ctx, "patch", id, how, func(r request) (object.Object, error) { return c.w.patch(r, p) })
+	return c.write(ctx, Call{Op: "patch", ID: id, How: how}, func(r request) (object.Object, error) { return c.w.patch(r, p) })
 }
 
 // Delete implements [cluster.Writer].
 func (c *Cluster) Delete(ctx context.Context, id object.ID, where cluster.Where) error {
-	_, err := c.write(ctx, "delete", id, cluster.How{}, func(r request) (object.Object, error) {
+	_, err := c.write(ctx, Call{Op: "delete", ID: id}, func(r request) (object.Object, error) {
 		return object.Object{}, c.w.delete(r, where)
 	})
 	return err
 }
 
 // write does one write with all that surrounds it.
-func (c *Cluster) write(ctx context.Context, op string, id object.ID, how cluster.How, do func(request) (object.Object, error)) (object.Object, error) {
-	call := Call{Op: op, ID: id, User: c.user, How: how}
+func (c *Cluster) write(ctx context.Context, call Call, do func(request) (object.Object, error)) (object.Object, error) {
 	if err := c.begin(ctx, call); err != nil {
 		return object.Object{}, err
 	}
-	o, err := c.locked(func() (object.Object, error) { return do(request{op: op, id: id, how: how}) })
+	o, err := c.locked(func() (object.Object, error) { return do(request{op: call.Op, id: call.ID, how: call.How}) })
 	if err != nil {
-		return object.Object{}, cluster.Refused(call.op(), id, err)
+		return object.Object{}, cluster.Refused(call.op(), call.ID, err)
 	}
 	if err := c.end(call); err != nil {
 		return object.Object{}, err

@@ -1,12 +1,18 @@
 package main
 
 import (
-	"errors"
-
 	"github.com/sane-gitops/sane/cli"
+	"github.com/sane-gitops/sane/install"
 	"github.com/sane-gitops/sane/object"
 )
 
 func manifests(i cli.Installation) ([]object.Object, error) {
-	return nil, errors.New("not there yet")
+	if i.CRDsOnly {
+		return install.CRDs(), nil
+	}
+	o := install.Options{Namespace: i.Namespace, Image: i.Image}
+	if i.Image == "" && release != "" {
+		o.Image = "ghcr.io/sane-gitops/sane:" + release
+	}
+	return install.Manifests(o), nil
 }

@@ -12,5 +12,5 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == workerCommand {
 		os.Exit(renderWorker())
 	}
-	os.Exit(cli.Main(context.Background(), program(), os.Args[1:]))
+	os.Exit(cli.Main(context.Background(), program(), os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/sane-gitops/sane/cli"
 	"github.com/sane-gitops/sane/cluster/kube"
@@ -65,8 +66,12 @@ func connect(d cli.Dial) (*cli.Place, error) {
 	}, nil
 }
 
+// fresh is for how long a server's answer is good enough: for those who ask at
+// the same time, but not for a person who has just pushed.
+const fresh = 500 * time.Millisecond
+
 func equip(p *cli.Place, e cli.Equipment) (*cli.Gear, error) {
-	repos, err := git.New(git.Config{Dir: filepath.Join(e.Dir, "git"), Log: e.Log})
+	repos, err := git.New(git.Config{Dir: filepath.Join(e.Dir, "git"), Fresh: fresh, Log: e.Log})
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +123,6 @@ const workerCommand = "render-worker"
 
 // renderWorker renders on behalf of the process that started this one.
 func renderWorker() int {
-	worker.NoNetwork()
 	if err := worker.Serve(os.Stdin, os.Stdout, kustomize.Renderer{}); err != nil {
 		fmt.Fprintln(os.Stderr, "render-worker:", err)
 		return 1

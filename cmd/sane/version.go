@@ -24,7 +24,7 @@ func version() string {
 		}
 	}
 	if commit == "" {
-		return cmp.Or(info.Main.Version, "devel")
+		return "devel"
 	}
 	return "devel-" + commit + dirty
 }

@@ -87,6 +87,7 @@ PermitRootLogin prohibit-password
 AcceptEnv GIT_PROTOCOL
 LogLevel ERROR
 MaxStartups 100
+KexAlgorithms curve25519-sha256
 `, host, port, s.temp)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err

@@ -21,6 +21,7 @@ func condense(dir, text string) string {
 	text = withConfig.ReplaceAllString(text, "")
 	text = longPatch.ReplaceAllStringFunc(text, shorten)
 	where, cause := unwrap(dir, strings.TrimSpace(text))
+	cause = resourceID.ReplaceAllStringFunc(cause, plainID)
 	if first, _, ok := strings.Cut(cause, "\n\n"); ok {
 		cause = first // content follows, which may be secret
 	}
@@ -39,6 +40,24 @@ var (
 	duplicate  = regexp.MustCompile(`(?s)^may not add resource with an already registered id: (\S+)$`)
 	malformed  = regexp.MustCompile(`(?s)^(?:MalformedYAMLError: )?(?:yaml: )?(.*?)(?: in File: \S+)?$`)
 )
+
+// resourceID is how kustomize names objects: Kind.version.group/name.namespace.
+var resourceID = regexp.MustCompile(`\b[A-Z]\w*\.(?:v\w+|\[noVer\])\.(?:[a-z0-9.-]+|\[noGrp\])/\S+?\.(?:\[noNs\]|[a-z0-9-]+)(?:[\s",;:]|$)`)
+
+// plainID returns such a name as everybody else writes it.
+func plainID(id string) string {
+	end := ""
+	if last := id[len(id)-1:]; strings.Contains(" \n\t\",;:", last) {
+		id, end = id[:len(id)-1], last
+	}
+	gvk, name, _ := strings.Cut(id, "/")
+	kind, _, _ := strings.Cut(gvk, ".")
+	dot := strings.LastIndex(name, ".")
+	if ns := name[dot+1:]; ns != "[noNs]" {
+		kind += "/" + ns
+	}
+	return kind + "/" + name[:dot] + end
+}
 
 const tried = "accumulation err='"
 

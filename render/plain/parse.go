@@ -78,6 +78,9 @@ func (d document) decode() (map[string]any, error) {
 		}
 		err = node.Decode(&body)
 	}
+	if err != nil && strings.Contains(d.text, "config.kubernetes.io/") {
+		return nil, render.ErrElsewhere // kustomize may leave it out unread
+	}
 	if err != nil {
 		return nil, d.explain(err)
 	}
@@ -142,7 +145,7 @@ func flatten(bodies []map[string]any) ([]object.Object, error) {
 		}
 		list, ok := items.([]any)
 		if !ok && items != nil {
-			return nil, fmt.Errorf("%s: items is not a list", kind)
+			return nil, render.ErrElsewhere // it depends on what else there is
 		}
 		for i, item := range list {
 			m, ok := item.(map[string]any)
@@ -161,7 +164,7 @@ func flatten(bodies []map[string]any) ([]object.Object, error) {
 func objectOf(body map[string]any) (object.Object, error) {
 	data, err := json.Marshal(body)
 	if err != nil {
-		return object.Object{}, fmt.Errorf("%v %v: no JSON: %w", body["kind"], name(body), err)
+		return object.Object{}, render.ErrElsewhere // such as .inf: kustomize may leave the object out
 	}
 	o, err := object.FromJSON(data)
 	if err != nil {

@@ -3,6 +3,7 @@ package rendertest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -110,6 +111,29 @@ func Run(t *testing.T, r render.Renderer, dir string) {
 		t.Error("nothing was rendered")
 	}
 	t.Run("concurrently", func(t *testing.T) { concurrently(t, r, cases) })
+	t.Run("huge file", func(t *testing.T) { huge(t, r) })
+	t.Run("canceled", func(t *testing.T) { canceled(t, r) })
+}
+
+// huge checks that what is read is bounded.
+func huge(t *testing.T, r render.Renderer) {
+	data := append([]byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  k: "), bytes.Repeat([]byte("x"), 50<<20)...)
+	tree := fstest.MapFS{"apps/small.yaml": {}, "apps/huge.yaml": {Data: data}}
+	_, err := r.Render(t.Context(), render.Input{Tree: tree, Recipe: render.Recipe{Dir: "apps"}})
+	if !fault.IsInput(err) || !strings.Contains(err.Error(), "apps/huge.yaml: too large") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// canceled checks that nothing is made of an error of the context.
+func canceled(t *testing.T, r render.Renderer) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	tree := fstest.MapFS{"a.yaml": {Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")}}
+	_, err := r.Render(ctx, render.Input{Tree: tree, Recipe: render.Recipe{Dir: "."}})
+	if !errors.Is(err, context.Canceled) || fault.IsInput(err) {
+		t.Errorf("error is %v", err)
+	}
 }
 
 // run reports whether r renders the case.

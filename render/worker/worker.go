@@ -66,6 +66,9 @@ func (p *Pool) Close() error {
 
 // Render implements [render.Renderer].
 func (p *Pool) Render(ctx context.Context, in render.Input) ([]object.Object, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err // rather than start a worker and kill it
+	}
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()

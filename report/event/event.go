@@ -96,32 +96,37 @@ func (s *Sink) Report(e report.Event) {
 // Dropped returns how many events were never written.
 func (s *Sink) Dropped() int64 { return s.dropped.Load() }
 
-// Run writes events until ctx is done. Then it counts what is still to be
-// counted, for a few seconds at most.
+// Run writes events until ctx is done. Then it writes and counts what waits, for
+// a few seconds at most.
 func (s *Sink) Run(ctx context.Context) error {
+	late, stop := grace(ctx, 5*time.Second)
+	defer stop()
 	tick := time.NewTicker(s.Flush)
 	defer tick.Stop()
 	for {
 		select {
 		case e := <-s.queue:
-			s.note(ctx, e)
+			s.note(late, e)
 		case <-tick.C:
-			s.flush(ctx)
+			s.flush(late)
 		case <-ctx.Done():
-			s.close(ctx)
+			for len(s.queue) > 0 {
+				s.note(late, <-s.queue)
+			}
+			s.flush(late)
 			return nil
 		}
 	}
 }
 
-// close writes what waits.
-func (s *Sink) close(ctx context.Context) {
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer stop()
-	for len(s.queue) > 0 {
-		s.note(ctx, <-s.queue)
-	}
-	s.flush(ctx)
+// grace returns a context that ends a while after ctx does.
+func grace(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		wait(late, d)
+		cancel()
+	})
+	return late, func() { stop(); cancel() }
 }
 
 // note writes a new event, or counts one that was there.

@@ -17,8 +17,8 @@ import (
 	"github.com/sane-gitops/sane/report/event"
 )
 
-// A writer is a cluster that only Events are written to. Only a sink's
-// goroutine uses it.
+// A writer is a cluster that only Events are written to. Besides the sink's
+// goroutine a test may use it after [synctest.Wait].
 type writer struct {
 	cluster.Writer
 	objects map[object.ID]object.Object
@@ -74,7 +74,7 @@ func told(message string) report.Event {
 	return report.Event{
 		About: report.Object{
 			APIVersion: "kustomize.toolkit.fluxcd.io/v1", Kind: "Kustomization",
-			Namespace: "apps", Name: "web", UID: "1f2e", ResourceVersion: time.Now().String(),
+			Namespace: "apps", Name: "web", UID: "1f2e", ResourceVersion: time.Now().Format(time.RFC3339),
 		},
 		Severity: report.Error, Reason: "BuildFailed", Message: message, At: time.Now(), By: "kustomize-controller",
 		Meta: map[string]string{"kustomize.toolkit.fluxcd.io/revision": "main@sha1:aaaa"},
@@ -84,8 +84,9 @@ func told(message string) report.Event {
 // play runs a sink in a bubble while do reports to it.
 func play(t *testing.T, c event.Config, w *writer, do func(s *event.Sink)) *event.Sink {
 	c.Writer = w
-	s := event.New(c)
+	var s *event.Sink
 	synctest.Test(t, func(t *testing.T) {
+		s = event.New(c)
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan bool)
 		go func() { s.Run(ctx); close(done) }()
@@ -198,6 +199,7 @@ func TestExpired(t *testing.T) {
 	play(t, event.Config{}, w, func(s *event.Sink) {
 		s.Report(told("bad"))
 		after(time.Second)
+		synctest.Wait()
 		clear(w.objects)
 		s.Report(told("bad"))
 	})

@@ -84,23 +84,29 @@ func (s *Sink) Dropped() int64 { return s.dropped.Load() }
 // Run posts events, one at a time and in order, until ctx is done. Then it
 // posts those that wait, for a few seconds at most.
 func (s *Sink) Run(ctx context.Context) error {
+	late, stop := grace(ctx, 5*time.Second)
+	defer stop()
 	for {
 		select {
 		case e := <-s.queue:
-			s.send(ctx, e)
+			s.send(late, e)
 		case <-ctx.Done():
-			s.close(ctx)
+			for len(s.queue) > 0 {
+				s.send(late, <-s.queue)
+			}
 			return nil
 		}
 	}
 }
 
-func (s *Sink) close(ctx context.Context) {
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer stop()
-	for len(s.queue) > 0 {
-		s.send(ctx, <-s.queue)
-	}
+// grace returns a context that ends a while after ctx does.
+func grace(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		wait(late, d)
+		cancel()
+	})
+	return late, func() { stop(); cancel() }
 }
 
 // send posts e until it is accepted, refused, or was tried often enough.

@@ -3,11 +3,13 @@ package git
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -132,23 +134,10 @@ func (b *bench) dir() string {
 }
 
 func TestPromisesHTTP(t *testing.T) {
-	for _, o := range []struct {
-		name string
-		opts gitserver.Options
-		at   source.Access
-	}{
-		{"open", gitserver.Options{}, source.Access{}},
-		{"old server", gitserver.Options{Old: true}, source.Access{}},
-		{"TLS", gitserver.Options{TLS: true, Username: "ada", Password: "p w'\""}, source.Access{Username: "ada", Password: "p w'\""}},
-	} {
-		t.Run(o.name, func(t *testing.T) {
-			t.Parallel()
-			b := setup(t, o.opts)
-			b.at.Access = o.at
-			b.at.Access.CA = b.CA()
-			sourcetest.Run(t, b.src, b.at, publisher(t, b.Repos))
-		})
-	}
+	t.Parallel()
+	b := setup(t, gitserver.Options{TLS: true, Username: "ada", Password: "p w'\""})
+	b.at.Access = source.Access{Username: "ada", Password: "p w'\"", CA: b.CA()}
+	sourcetest.Run(t, b.src, b.at, publisher(t, b.Repos))
 }
 
 func publisher(t *testing.T, r gitserver.Repos) func(string, map[string]string) {
@@ -524,13 +513,14 @@ func TestHugeDirectory(t *testing.T) {
 	t.Parallel()
 	b := setup(t, gitserver.Options{})
 	b.put(map[string]string{"few/a": "1"})
-	empty := b.git(nil, "hash-object", "-w", "--stdin")
+	empty, _ := hex.DecodeString(b.git(nil, "hash-object", "-w", "--stdin"))
 	var many bytes.Buffer
 	for i := range 400_000 {
-		fmt.Fprintf(&many, "100644 blob %s\ta-rather-long-name-%07d\n", empty, i)
+		fmt.Fprintf(&many, "100644 a-rather-long-name-%07d\x00%s", i, empty)
 	}
 	few := b.git(nil, "rev-parse", "main:few")
-	root := fmt.Sprintf("040000 tree %s\tfew\n040000 tree %s\tmany\n", few, b.git(&many, "mktree"))
+	root := fmt.Sprintf("040000 tree %s\tfew\n040000 tree %s\tmany\n", few,
+		b.git(&many, "hash-object", "-w", "-t", "tree", "--stdin"))
 	commit := b.git(nil, "commit-tree", "-m", "x", b.git(strings.NewReader(root), "mktree"))
 	b.must(b.Set("app.git", "refs/heads/main", commit))
 
@@ -806,86 +796,94 @@ func TestNetwork(t *testing.T) {
 // Whatever is wrong with a mirror, the next Fetch mends it.
 func TestDamage(t *testing.T) {
 	t.Parallel()
-	each := func(b *bench, pattern string, f func(name string)) {
-		n := 0
-		filepath.WalkDir(b.dir(), func(name string, d fs.DirEntry, err error) error {
-			rel, _ := filepath.Rel(b.dir(), name)
-			if ok, _ := filepath.Match(pattern, rel); ok {
-				f(name)
-				n++
-			}
-			return nil
-		})
-		if n == 0 {
-			b.Errorf("nothing matches %s", pattern)
-		}
+	b := setup(t, gitserver.Options{}, Config{Dir: t.TempDir(), Fresh: -1, AllowFile: true})
+	b.at.URL = "file://" + b.Path("app.git")
+	files := map[string]string{"a": "1", "d/b": strings.Repeat("long enough ", 1000)}
+	for i := range 120 { // enough for a pack
+		files[fmt.Sprintf("f/%d", i)] = fmt.Sprint("file ", i)
 	}
-	spoil := func(name string) {
-		os.Chmod(name, 0o600)
-		data, _ := os.ReadFile(name)
-		for i := len(data) / 3; i < len(data); i++ {
-			data[i] = 'x'
-		}
-		os.WriteFile(name, data, 0o600)
-	}
-	write := func(b *bench, name, text string) {
-		b.must(os.WriteFile(filepath.Join(b.dir(), name), []byte(text), 0o600))
-	}
-	for _, c := range []struct {
-		name string
-		do   func(b *bench)
-	}{
-		{"loose objects spoilt", func(b *bench) { each(b, "objects/??/*", spoil) }},
-		{"loose objects empty", func(b *bench) {
-			each(b, "objects/??/*", func(n string) { os.Chmod(n, 0o600); os.Truncate(n, 0) })
-		}},
-		{"loose objects gone", func(b *bench) { each(b, "objects/??/*", func(n string) { os.Remove(n) }) }},
-		{"pack spoilt", func(b *bench) { each(b, "objects/pack/*.pack", spoil) }},
-		{"pack gone", func(b *bench) { each(b, "objects/pack/*.pack", func(n string) { os.Remove(n) }) }},
-		{"index spoilt", func(b *bench) { each(b, "objects/pack/*.idx", spoil) }},
-		{"objects gone", func(b *bench) { each(b, "objects", func(n string) { os.RemoveAll(n) }) }},
-		{"locks left", func(b *bench) {
-			write(b, "shallow.lock", "")
-			each(b, "refs/sane/*", func(n string) { os.WriteFile(n+".lock", nil, 0o600) })
-			write(b, "config.lock", "")
-			write(b, "objects/pack/tmp_pack_x", "half")
-		}},
-		{"refs spoilt", func(b *bench) { each(b, "refs/sane/*", func(n string) { os.WriteFile(n, []byte("x\n"), 0o600) }) }},
-		{"refs to nothing", func(b *bench) {
-			each(b, "refs/sane/*", func(n string) { os.WriteFile(n, []byte(strings.Repeat("ab", 20)+"\n"), 0o600) })
-		}},
-		{"shallow spoilt", func(b *bench) { write(b, "shallow", "nonsense\n") }},
-		{"HEAD gone", func(b *bench) { os.Remove(filepath.Join(b.dir(), "HEAD")) }},
-		{"config spoilt", func(b *bench) { write(b, "config", "[core\n") }},
-		{"all gone", func(b *bench) { os.RemoveAll(b.dir()) }},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			for _, restart := range []bool{false, true} {
-				b := setup(t, gitserver.Options{})
-				files := map[string]string{"a": "1", "d/b": strings.Repeat("long enough ", 1000)}
-				for i := range 120 { // enough for a pack
-					files[fmt.Sprintf("f/%d", i)] = fmt.Sprint("file ", i)
+	b.put(files)
+	b.get(mainRef)
+	b.put(map[string]string{"a": "2", "d/c": "new"})
+	second := b.get(mainRef).Revision
+	third := b.put(map[string]string{"a": "3"})
+	b.src.Close()
+	for _, c := range damages {
+		for _, restart := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/restart=%v", c.name, restart), func(t *testing.T) {
+				t.Parallel()
+				dir := t.TempDir()
+				if err := os.CopyFS(dir, os.DirFS(b.src.Dir)); err != nil {
+					t.Fatal(err)
 				}
-				b.put(files)
-				b.get(mainRef)
+				b := &bench{T: t, at: b.at, src: open(t, Config{Dir: dir, AllowFile: true})}
+				files := maps.Clone(files)
 				files["a"], files["d/c"] = "2", "new"
-				b.put(map[string]string{"a": "2", "d/c": "new"})
-				b.get(mainRef)
-				c.do(b)
-				if restart {
-					b.src.Close()
-					b.src = open(t, Config{Dir: b.src.Dir, Fresh: -1})
-				} else {
-					b.forget()
+				if !restart {
+					b.mends(second, files)
 				}
-				b.mends(files)
-				b.put(map[string]string{"a": "3"})
+				c.do(b)
+				b.forget()
+				b.mends(second, files)
 				files["a"] = "3"
-				b.mends(files)
-			}
-		})
+				b.mends(revision("main", third), files)
+			})
+		}
 	}
+}
+
+// damages are what may happen to a mirror.
+var damages = []struct {
+	name string
+	do   func(b *bench)
+}{
+	{"loose objects spoilt", func(b *bench) { b.each("objects/??/*", spoil) }},
+	{"loose objects empty", func(b *bench) {
+		b.each("objects/??/*", func(n string) { os.Chmod(n, 0o600); os.Truncate(n, 0) })
+	}},
+	{"loose objects gone", func(b *bench) { b.each("objects/??/*", func(n string) { os.Remove(n) }) }},
+	{"pack spoilt", func(b *bench) { b.each("objects/pack/*.pack", spoil) }},
+	{"pack gone", func(b *bench) { b.each("objects/pack/*.pack", func(n string) { os.Remove(n) }) }},
+	{"index spoilt", func(b *bench) { b.each("objects/pack/*.idx", spoil) }},
+	{"objects gone", func(b *bench) { b.each("objects", func(n string) { os.RemoveAll(n) }) }},
+	{"locks left", func(b *bench) {
+		b.write("shallow.lock", "")
+		b.each("refs/sane/*", func(n string) { os.WriteFile(n+".lock", nil, 0o600) })
+		b.write("config.lock", "")
+		b.write("objects/pack/tmp_pack_x", "half")
+	}},
+	{"refs spoilt", func(b *bench) { b.each("refs/sane/*", func(n string) { os.WriteFile(n, []byte("x\n"), 0o600) }) }},
+	{"refs to nothing", func(b *bench) {
+		b.each("refs/sane/*", func(n string) { os.WriteFile(n, []byte(strings.Repeat("ab", 20)+"\n"), 0o600) })
+	}},
+	{"shallow spoilt", func(b *bench) { b.write("shallow", "nonsense\n") }},
+	{"HEAD gone", func(b *bench) { os.Remove(filepath.Join(b.dir(), "HEAD")) }},
+	{"config spoilt", func(b *bench) { b.write("config", "[core\n") }},
+	{"all gone", func(b *bench) { os.RemoveAll(b.dir()) }},
+}
+
+// each calls f with the mirror's files whose names match.
+func (b *bench) each(pattern string, f func(name string)) {
+	list, _ := filepath.Glob(filepath.Join(b.dir(), pattern))
+	if len(list) == 0 {
+		b.Errorf("nothing matches %s", pattern)
+	}
+	for _, name := range list {
+		f(name)
+	}
+}
+
+func (b *bench) write(name, text string) {
+	b.must(os.WriteFile(filepath.Join(b.dir(), name), []byte(text), 0o600))
+}
+
+func spoil(name string) {
+	os.Chmod(name, 0o600)
+	data, _ := os.ReadFile(name)
+	for i := len(data) / 3; i < len(data); i++ {
+		data[i] = 'x'
+	}
+	os.WriteFile(name, data, 0o600)
 }
 
 // forget drops what is cached of the mirror.
@@ -898,13 +896,13 @@ func (b *bench) forget() {
 	}
 }
 
-// mends checks that main can be read after at most one error of storage.
-func (b *bench) mends(files map[string]string) {
+// mends checks that a revision can be read after at most a few errors of storage.
+func (b *bench) mends(rev source.Revision, files map[string]string) {
 	b.Helper()
 	var err error
 	for try := range 3 {
 		var snap *source.Snapshot
-		if snap, err = b.try(mainRef); err != nil {
+		if snap, err = b.src.Fetch(b.Context(), b.at, mainRef, rev); err != nil {
 			b.Fatalf("Fetch, try %d: %v", try, err)
 		}
 		if err = readAll(snap.Tree, files); err == nil {

@@ -1,0 +1,220 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/object"
+)
+
+// The bare loop works in the shape of the controller: so many units at a time,
+// and so many objects of a unit at a time.
+const (
+	floorUnits   = 8
+	floorObjects = 4
+)
+
+// floorNamespace is where the bare loop works.
+const floorNamespace = "sane-bench-floor"
+
+// bare is how the bare loop writes.
+var bare = cluster.How{Manager: "sane-bench", Force: true}
+
+// A Floor is what the least that the contract asks for costs: one server-side
+// apply for each object that changes, and one status write for each unit.
+type Floor struct {
+	R time.Duration // median round trip of one bare apply on the idle server
+	C time.Duration // the client's CPU time for one bare apply
+
+	First     Cost // all objects of all units, and their statuses
+	Upgrade   Cost // one object of each unit, and their statuses
+	Settle    Cost // only the statuses
+	DriftMany Cost // one object of each unit
+}
+
+// A Cost is what the bare loop took.
+type Cost struct {
+	Seconds float64
+	Client  float64 // CPU seconds of the loop
+	Server  float64 // CPU seconds of the API server
+}
+
+// measureFloor runs the bare loop, and takes away what it made.
+func (s *stage) measureFloor(ctx context.Context) (f Floor, err error) {
+	if err := s.makeNamespace(ctx, floorNamespace); err != nil {
+		return f, err
+	}
+	if f.R, f.C, err = s.roundTrip(ctx); err != nil {
+		return f, err
+	}
+	if err := s.inParallel(ctx, s.n, s.floorUnit); err != nil {
+		return f, err
+	}
+	for _, w := range []struct {
+		cost *Cost
+		work func(ctx context.Context, i int) error
+	}{
+		{&f.First, func(ctx context.Context, i int) error {
+			return s.bring(ctx, i, unitObjects(i, floorNamespace, "v0"), "v0")
+		}},
+		{&f.Upgrade, func(ctx context.Context, i int) error {
+			return s.bring(ctx, i, unitObjects(i, floorNamespace, "v1")[:1], "v1")
+		}},
+		{&f.Settle, func(ctx context.Context, i int) error { return s.bring(ctx, i, nil, "v2") }},
+		{&f.DriftMany, func(ctx context.Context, i int) error { return s.send(ctx, unitObjects(i, floorNamespace, "v3")[:1]) }},
+	} {
+		if err := s.calm(ctx); err != nil {
+			return f, err
+		}
+		if *w.cost, err = s.cost(ctx, w.work); err != nil {
+			return f, err
+		}
+	}
+	return f, s.clearFloor(ctx)
+}
+
+// cost measures what it takes to do work for each unit.
+func (s *stage) cost(ctx context.Context, work func(ctx context.Context, i int) error) (Cost, error) {
+	before, err := read(ctx, s.kube)
+	if err != nil {
+		return Cost{}, err
+	}
+	client, began := ownCPU(), time.Now()
+	if err := s.inParallel(ctx, s.n, work); err != nil {
+		return Cost{}, err
+	}
+	c := Cost{Seconds: time.Since(began).Seconds(), Client: (ownCPU() - client).Seconds()}
+	after, err := read(ctx, s.kube)
+	c.Server = after.cpu - before.cpu
+	return c, err
+}
+
+// bring does to one unit what a controller does at the least.
+func (s *stage) bring(ctx context.Context, i int, objects []object.Object, version string) error {
+	if err := s.send(ctx, objects); err != nil {
+		return err
+	}
+	id := object.ID{Kind: kustomization, Namespace: floorNamespace, Name: unitName(i)}
+	_, err := s.cluster.Patch(ctx, id, cluster.Patch{Type: cluster.MergePatch, Data: floorStatus(id.Name, version)},
+		cluster.How{Manager: bare.Manager, Subresource: "status"})
+	return err
+}
+
+// send applies objects, all at once.
+func (s *stage) send(ctx context.Context, objects []object.Object) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(floorObjects)
+	for _, o := range objects {
+		g.Go(func() error {
+			// As many labels as an owner would put there, but not an owner's.
+			o = o.WithLabels(map[string]string{"floor.bench.sane.dev/name": o.Name(), "floor.bench.sane.dev/namespace": floorNamespace})
+			_, err := s.cluster.Apply(ctx, o, bare)
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// floorUnit makes a unit that no controller touches, for its status.
+func (s *stage) floorUnit(ctx context.Context, i int) error {
+	o := unitOf(floorNamespace, unitName(i), "units", unitPath(i), "1h").With(true, "spec", "suspend")
+	_, err := s.cluster.Apply(ctx, o, bare)
+	return err
+}
+
+// floorStatus is a patch of a unit's status as controllers write it.
+func floorStatus(name, version string) []byte {
+	rev := fmt.Sprintf("main@sha1:%040s", version)
+	var entries []any
+	for _, o := range []string{"_%s_apps_Deployment", "_%s__ServiceAccount", "_%s__Service", "_%s_networking.k8s.io_Ingress"} {
+		entries = append(entries, map[string]any{"id": floorNamespace + fmt.Sprintf(o, name), "v": "v1"})
+	}
+	data, err := json.Marshal(map[string]any{"status": map[string]any{
+		"observedGeneration": 1,
+		"conditions": []any{map[string]any{
+			"type": "Ready", "status": "True", "reason": "ReconciliationSucceeded", "message": "Applied revision: " + rev,
+			"lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1,
+		}},
+		"inventory":           map[string]any{"entries": entries},
+		"lastAppliedRevision": rev, "lastAttemptedRevision": rev,
+	}})
+	if err != nil {
+		panic(err) // strings can be marshalled
+	}
+	return data
+}
+
+// roundTrip measures R and C by applies one after the other, each of which
+// changes a label of one Deployment.
+func (s *stage) roundTrip(ctx context.Context) (r, c time.Duration, err error) {
+	const warm, count = 50, 500
+	o := unitObjects(0, floorNamespace, "v0")[0]
+	o = o.With(unitName(99999), "metadata", "name")
+	var took Sample
+	var cpu time.Duration
+	for i := range warm + count {
+		if i == warm {
+			if err := s.calm(ctx); err != nil {
+				return 0, 0, err
+			}
+			cpu = ownCPU()
+		}
+		began := time.Now()
+		if _, err := s.cluster.Apply(ctx, o.WithLabels(map[string]string{"round": strconv.Itoa(i)}), bare); err != nil {
+			return 0, 0, err
+		}
+		if i >= warm {
+			took = append(took, time.Since(began))
+		}
+	}
+	return took.Median(), (ownCPU() - cpu) / count, s.cluster.Delete(ctx, o.ID(), cluster.Where{})
+}
+
+// clearFloor takes away what the bare loop made.
+func (s *stage) clearFloor(ctx context.Context) error {
+	err := s.inParallel(ctx, s.n, func(ctx context.Context, i int) error {
+		ids := []object.ID{{Kind: kustomization, Namespace: floorNamespace, Name: unitName(i)}}
+		for _, k := range managed {
+			ids = append(ids, object.ID{Kind: k, Namespace: floorNamespace, Name: unitName(i)})
+		}
+		for _, id := range ids {
+			if err := s.cluster.Delete(ctx, id, cluster.Where{}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.calm(ctx)
+}
+
+// inParallel does work for each of the first n units, some at a time.
+func (s *stage) inParallel(ctx context.Context, n int, work func(ctx context.Context, i int) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(floorUnits)
+	for i := range n {
+		if ctx.Err() != nil {
+			break
+		}
+		g.Go(func() error { return work(ctx, i) })
+	}
+	return g.Wait()
+}
+
+// ownCPU returns the CPU time of this process.
+func ownCPU() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
