@@ -204,8 +204,8 @@ func (s *stage) request(ctx context.Context, id object.ID, token string) error {
 }
 
 // notice has the controller look at a repository now, as a webhook would.
-func (s *stage) notice(ctx context.Context, repo string) error {
-	return s.request(ctx, object.ID{Kind: gitRepository, Namespace: benchNamespace, Name: repo}, token())
+func (s *stage) notice(ctx context.Context, ns, repo string) error {
+	return s.request(ctx, object.ID{Kind: gitRepository, Namespace: ns, Name: repo}, token())
 }
 
 // token returns a token that was not there before.

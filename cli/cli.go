@@ -25,7 +25,8 @@ const (
 // errChanges says that a plan would change something. It has been printed.
 var errChanges = errors.New("there are changes")
 
-// Main runs the command that args ask for and returns its exit status.
+// Main runs the command that args ask for, until ctx is done, and returns its
+// exit status.
 func Main(ctx context.Context, p Program, args []string, out, errs io.Writer) int {
 	root := Command(p)
 	root.SetArgs(args)

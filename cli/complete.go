@@ -43,11 +43,15 @@ func (d *desk) completeGet(cmd *cobra.Command, args []string, begun string) ([]s
 		found, how := d.completeNamed(cmd, args, begun)
 		return append(found, "units", "sources", "all"), how
 	}
-	n := d.Language.nouns(args[0] == "sources")[0]
-	if named, err := d.Language.noun(args[0]); err == nil {
-		n = named
+	switch args[0] {
+	case "all":
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	case "units", "unit":
+		return d.completeUnits(cmd, nil, begun)
+	case "sources":
+		return d.namesOf(cmd.Context(), d.Language.nouns(true)[0], ""), cobra.ShellCompDirectiveNoFileComp
 	}
-	return d.namesOf(cmd.Context(), n, ""), cobra.ShellCompDirectiveNoFileComp
+	return d.completeNamed(cmd, args, begun)
 }
 
 // completeUnits completes names of units.

@@ -273,7 +273,7 @@ func (o *order) await(ctx context.Context, verb string, id object.ID, heeded fun
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("%s %s: not done after %s; %s", verb, id, o.timeout, last)
 	}
-	return ctx.Err()
+	return fmt.Errorf("%s %s: interrupted; %s", verb, id, last)
 }
 
 // over reports whether the controller has come to an end with an object, and

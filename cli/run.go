@@ -7,14 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -88,10 +86,7 @@ func (r *daemon) run(cmd *cobra.Command) (err error) {
 		r.log.Info("--requeue-dependency is not needed: dependencies are watched")
 	}
 	beThrifty()
-	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // so that a second signal ends it at once
-	return r.serve(ctx)
+	return r.serve(cmd.Context())
 }
 
 // beThrifty trades a little time for memory, unless the environment says

@@ -231,10 +231,12 @@ func (r *run) stillUnwell() bool {
 // due says when to look at the unit again if nothing happens before.
 func (r *run) due() (time.Time, priority) {
 	now := r.st.Ended
-	g := goal{r.st.Generation, r.src.status.Revision}
+	if g := (goal{r.st.Generation, r.src.status.Revision}); g != r.k.goal {
+		r.k.goal, r.k.since, r.k.fails = g, time.Time{}, 0
+	}
 	if r.st.Waits.On != "" {
-		if r.k.since.IsZero() || r.k.goal != g {
-			r.k.since, r.k.goal = now, g
+		if r.k.since.IsZero() {
+			r.k.since = now
 		}
 		if now.Sub(r.k.since) < grace {
 			return r.k.since.Add(grace), changed
@@ -244,7 +246,6 @@ func (r *run) due() (time.Time, priority) {
 		}
 		return now.Add(r.e.jitter(r.u.Every)), retried
 	}
-	r.k.goal = g
 	r.k.since = time.Time{}
 	if r.st.Err == nil {
 		r.k.fails = 0

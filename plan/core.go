@@ -10,7 +10,7 @@ import (
 
 // This is what Compare knows of Kubernetes' own kinds beyond what managedFields
 // tell. It can only turn Unsure into Same. Names stand for all fields of that
-// name; plantest compares them with a server's schema.
+// name; a test holds them against a server's schema.
 
 // isCore reports whether a kind is one of Kubernetes' own, all of whose fields
 // have a fixed type.
@@ -21,7 +21,7 @@ func isCore(k object.Kind) bool {
 var coreGroups = setOf("", "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "apps",
 	"autoscaling", "batch", "certificates.k8s.io", "coordination.k8s.io", "discovery.k8s.io", "events.k8s.io",
 	"flowcontrol.apiserver.k8s.io", "networking.k8s.io", "node.k8s.io", "policy", "rbac.authorization.k8s.io",
-	"resource.k8s.io", "scheduling.k8s.io", "storage.k8s.io")
+	"scheduling.k8s.io", "storage.k8s.io")
 
 // stays reports whether a server that knows a kind is sure to know a version of
 // its group.

@@ -35,9 +35,11 @@ func (c *comparison) equalMaps(here *at, want map[string]any, live any) {
 		c.unsure(here, "is not there, or not a map")
 		return
 	}
+	below := at{up: here}
 	for key, w := range want {
 		v, there := l[key]
-		c.equal(&at{up: here, name: key}, w, v, there)
+		below.name = key
+		c.equal(&below, w, v, there)
 	}
 	if len(l) <= len(want) {
 		return
@@ -211,8 +213,8 @@ func namesIn(key string) ([]string, bool) {
 	if !ok {
 		return nil, false
 	}
-	if name, rest, ok := cutName(data); ok && plain(rest) {
-		return []string{name}, true
+	if names, ok := plainNames(data); ok {
+		return names, true
 	}
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(data), &m); err != nil || len(m) == 0 {
@@ -226,19 +228,31 @@ func namesIn(key string) ([]string, bool) {
 	return names, true
 }
 
-// cutName cuts {"name":rest}.
-func cutName(data string) (name, rest string, ok bool) {
-	data, ok = strings.CutPrefix(data, `{"`)
-	if !ok {
-		return "", "", false
+// plainNames returns the names in a JSON object of scalars, if they and the
+// values need no unescaping.
+func plainNames(data string) (names []string, ok bool) {
+	for data != "}" {
+		if len(data) < 2 || data[0] != '{' && data[0] != ',' || data[1] != '"' {
+			return nil, false
+		}
+		name, rest, found := strings.Cut(data[2:], `":`)
+		if !found || !simple(name) {
+			return nil, false
+		}
+		names = append(names, name)
+		end := strings.IndexAny(rest, ",}")
+		if strings.HasPrefix(rest, `"`) {
+			end = strings.IndexAny(rest[1:], `"\\`) + 2
+			if end < 2 || rest[end-1] != '"' {
+				return nil, false
+			}
+		}
+		if end < 0 {
+			return nil, false
+		}
+		data = rest[end:]
 	}
-	name, rest, ok = strings.Cut(data, `":`)
-	return name, strings.TrimSuffix(rest, "}"), ok && simple(name)
-}
-
-// plain reports whether s is one number, or one string without a quote or a comma in it.
-func plain(s string) bool {
-	return !strings.Contains(s, ",") && strings.Count(s, `"`)%2 == 0 && strings.Count(s, `"`) <= 2
+	return names, slices.IsSorted(names)
 }
 
 // key appends the key of a list's item as fieldsV1 spells it.

@@ -286,13 +286,15 @@ func (c *comparison) fields(here *at, want, set, live map[string]any) {
 	if _, ok := set["."]; ok {
 		left--
 	}
+	below := at{up: here}
 	for key, w := range want {
 		s, ours := set["f:"+key]
 		if ours {
 			left--
 		}
 		l, there := live[key]
-		c.field(&at{up: here, name: key}, w, s, ours, l, there)
+		below.name = key
+		c.field(&below, w, s, ours, l, there)
 	}
 	if left > 0 {
 		c.surplus(here, set, want)

@@ -4,6 +4,8 @@ package main
 import (
 	"context"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/sane-gitops/sane/cli"
 )
@@ -12,5 +14,7 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == workerCommand {
 		os.Exit(renderWorker())
 	}
-	os.Exit(cli.Main(context.Background(), program(), os.Args[1:], os.Stdout, os.Stderr))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // so that a second signal ends it at once
+	os.Exit(cli.Main(ctx, program(), os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -39,7 +39,8 @@ func (t tests) Run() int {
 // there are
 //
 //	repo NAME                 make a Git repository, which $GIT/NAME serves
-//	commit NAME DIR [BRANCH]  make DIR the content of a branch; $REV is its revision
+//	commit NAME DIR [BRANCH]  make DIR the content of a branch; $REV is its revision,
+//	                          $SHORT the same in short, $COMMIT its commit
 //	tidy stdout|stderr        write the last command's output to the file "tidy",
 //	                          with ages and runs of spaces evened out
 //	apply FILE                apply a file to the cluster, with $VARIABLES filled in
@@ -244,6 +245,7 @@ func commit(ts *testscript.TestScript, neg bool, args []string) {
 	ids, err := server(ts).Write(args[0], branch, slices.Values([]gitserver.Commit{change}))
 	ts.Check(err)
 	ts.Setenv("REV", branch+"@sha1:"+ids[0])
+	ts.Setenv("SHORT", branch+"@sha1:"+ids[0][:8])
 	ts.Setenv("COMMIT", ids[0])
 }
 

@@ -87,7 +87,10 @@ func (r Repos) Commit(repo, branch, message string, files map[string]string) (st
 // Write puts many commits on a branch in one go, and returns their ids.
 func (r Repos) Write(repo, branch string, commits iter.Seq[Commit]) ([]string, error) {
 	ref := "refs/heads/" + branch
-	_, missing := r.git(nil, "-C", r.Path(repo), "rev-parse", "-q", "--verify", ref)
+	_, missing := os.Stat(filepath.Join(r.Path(repo), ref))
+	if _, err := os.Stat(filepath.Join(r.Path(repo), "packed-refs")); err == nil && missing != nil {
+		_, missing = r.git(nil, "-C", r.Path(repo), "rev-parse", "-q", "--verify", ref)
+	}
 	cmd := r.cmd("-C", r.Path(repo), "fast-import", "--quiet", "--force", "--done")
 	in, err := cmd.StdinPipe()
 	if err != nil {

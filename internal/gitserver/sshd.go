@@ -74,6 +74,7 @@ func (s *SSH) start(program string) error {
 	}
 	host, port, _ := net.SplitHostPort(s.addr)
 	config := filepath.Join(s.temp, "config")
+	// HOME is ours lest the user's shell runs a slow .bashrc for every request.
 	text := fmt.Sprintf(`ListenAddress %s
 Port %s
 HostKey %[3]s/host
@@ -85,6 +86,7 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 AcceptEnv GIT_PROTOCOL
+SetEnv HOME=%[3]s
 LogLevel ERROR
 MaxStartups 100
 KexAlgorithms curve25519-sha256

@@ -24,52 +24,48 @@ import (
 // Serve is what a worker does: it renders what a [Pool] asks for on r with a
 // renderer, which sees the pool's tree, and answers on w. It returns when
 // there is nothing more to read, or after a panic of the renderer, and then the
-// process must end: what it was doing may still be going on.
+// process must end: what it was doing may still be going on. If the pool's
+// process ends first, so does this one.
 //
 // All requests that this process makes by way of [http.DefaultTransport] fail
 // from now on: kustomize fetches what it is not kept from fetching.
 func Serve(r io.Reader, w io.Writer, renderer render.Renderer) error {
 	http.DefaultTransport = noNetwork{}
+	defer endWithParent()()
 	c := newConn(r, w)
-	answers := make(chan message)
-	busy := make(chan error, 1)
-	asked := make(chan heard)
-	go func() { // the owner is the process: see above
+	for {
+		m, err := c.hear()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = serve(c, m, renderer)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// endWithParent ends this process when its parent has, even if it is too busy
+// to find out. It does so until stop is called.
+func endWithParent() (stop func()) {
+	parent, done := os.Getppid(), make(chan struct{})
+	go func() {
+		tick := time.NewTicker(5 * time.Second)
+		defer tick.Stop()
 		for {
-			m, err := c.hear()
-			asked <- heard{m, err}
-			if err != nil {
+			select {
+			case <-done:
 				return
+			case <-tick.C:
+				if os.Getppid() != parent {
+					os.Exit(1)
+				}
 			}
 		}
 	}()
-	rendering := false
-	for {
-		select {
-		case h := <-asked:
-			switch {
-			case errors.Is(h.err, io.EOF):
-				return nil
-			case h.err != nil:
-				return h.err
-			case h.kind == recipeMsg:
-				if rendering { // it has said all, and may still be at it
-					if err := <-busy; err != nil {
-						return err
-					}
-				}
-				rendering = true
-				go func() { busy <- serve(c, answers, h.body, renderer) }()
-			default:
-				answers <- h.message
-			}
-		case err := <-busy:
-			rendering = false
-			if err != nil {
-				return err
-			}
-		}
-	}
+	return func() { close(done) }
 }
 
 type noNetwork struct{}
@@ -78,27 +74,25 @@ func (noNetwork) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, fmt.Errorf("%s: renderers may not use the network", r.URL.Host)
 }
 
-type heard struct {
-	message
-	err error
-}
-
 // serve renders once.
-func serve(c *conn, answers <-chan message, body []byte, renderer render.Renderer) (err error) {
+func serve(c *conn, m message, renderer render.Renderer) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			fmt.Fprintf(os.Stderr, "panic: %v\n%s", p, debug.Stack())
 			err = errors.Join(c.tell(panicMsg, fmt.Append(nil, p)), fmt.Errorf("panic: %v", p))
 		}
 	}()
+	if m.kind != recipeMsg {
+		return fmt.Errorf("message %q where a recipe was to come", m.kind)
+	}
 	var recipe render.Recipe
-	if err := json.Unmarshal(body, &recipe); err != nil {
+	if err := json.Unmarshal(m.body, &recipe); err != nil {
 		return err
 	}
-	t := &tree{c: c, answers: answers}
+	t := &tree{c: c}
 	objects, err := renderer.Render(context.Background(), render.Input{Tree: t, Recipe: recipe})
-	if t.broken != nil {
-		return t.broken
+	if err := t.end(); err != nil {
+		return err
 	}
 	return report(c, objects, err)
 }
@@ -122,10 +116,8 @@ func report(c *conn, objects []object.Object, err error) error {
 
 // A tree reads by asking the pool.
 type tree struct {
-	c       *conn
-	answers <-chan message
-
 	mu     sync.Mutex // held from question to answer
+	c      *conn      // guarded by mu
 	broken error      // guarded by mu; why the pool can't be asked any more
 }
 
@@ -134,6 +126,18 @@ var (
 	_ fs.ReadFileFS = (*tree)(nil)
 	_ fs.ReadDirFS  = (*tree)(nil)
 )
+
+// end takes the talk away from a renderer that may still be reading, and
+// returns why it broke, if it did.
+func (t *tree) end() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	err := t.broken
+	if err == nil {
+		t.broken = errors.New("read after the end of the rendering")
+	}
+	return err
+}
 
 func (t *tree) ask(kind byte, op, name string) ([]byte, error) {
 	if !fs.ValidPath(name) {
@@ -147,7 +151,11 @@ func (t *tree) ask(kind byte, op, name string) ([]byte, error) {
 	if t.broken = t.c.tell(kind, []byte(name)); t.broken != nil {
 		return nil, t.broken
 	}
-	switch m := <-t.answers; m.kind {
+	var m message
+	if m, t.broken = t.c.hear(); t.broken != nil {
+		return nil, t.broken
+	}
+	switch m.kind {
 	case answerMsg:
 		return m.body, nil
 	case missingMsg:
