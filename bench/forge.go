@@ -65,17 +65,21 @@ func (f *forge) push(repo string, files map[string]string) (string, error) {
 	return revision(id), nil
 }
 
-// fill makes a repository with the given commits on main, packed as a forge
-// would have it, and returns the last revision.
+// fill makes a repository with the given commits on main, and returns the last
+// revision.
 func (f *forge) fill(repo string, commits iter.Seq[gitserver.Commit]) (string, error) {
 	if err := f.Create(repo); err != nil {
 		return "", err
 	}
-	ids, err := f.Write(repo, "main", commits)
-	if err != nil {
-		return "", err
+	last := ""
+	for c := range commits {
+		ids, err := f.Write(repo, "main", one(c))
+		if err != nil {
+			return "", err
+		}
+		last = revision(ids[0])
 	}
-	return revision(ids[len(ids)-1]), nil
+	return last, nil
 }
 
 func revision(commit string) string { return "main@sha1:" + commit }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -155,6 +156,11 @@ func (s *stage) makeNamespace(ctx context.Context, name string) error {
 
 // close stops all that was started, and takes away what was made.
 func (s *stage) close() {
+	if s.Kubeconfig != "" && !s.Keep && s.cluster != nil {
+		if err := s.clear(); err != nil {
+			s.log.Warn("not all was taken away", "error", err)
+		}
+	}
 	s.unlook()
 	s.stopController()
 	for _, end := range slices.Backward(s.ends) {
@@ -169,6 +175,51 @@ func (s *stage) close() {
 	} else {
 		s.log.Info("kept", "dir", s.dir)
 	}
+}
+
+// clear takes away what was made in a cluster that is not ours, while there is
+// a controller to let go of it.
+func (s *stage) clear() error {
+	ctx, stop := context.WithTimeout(context.Background(), scale(5*time.Minute, s.n))
+	defer stop()
+	var errs []error
+	for _, ns := range []string{benchNamespace, monoNamespace, floorNamespace} {
+		errs = append(errs, s.clearNamespace(ctx, ns))
+	}
+	return errors.Join(errs...)
+}
+
+// clearNamespace takes a namespace away, and returns when it has gone. First go
+// the units, since nothing of theirs can be taken away without their sources.
+func (s *stage) clearNamespace(ctx context.Context, name string) error {
+	id := object.ID{Kind: namespace, Name: name}
+	if _, there, err := s.cluster.Get(ctx, id); err != nil || !there {
+		return err
+	}
+	var units []object.ID
+	for o, err := range s.cluster.List(ctx, cluster.Selection{Kind: kustomization, Namespace: name}) {
+		if err != nil {
+			return err
+		}
+		units = append(units, o.ID())
+	}
+	err := s.inParallel(ctx, len(units), func(ctx context.Context, i int) error {
+		return s.cluster.Delete(ctx, units[i], cluster.Where{})
+	})
+	if err := errors.Join(err, s.cluster.Delete(ctx, id, cluster.Where{})); err != nil {
+		return err
+	}
+	for ch, err := range s.cluster.Watch(ctx, cluster.Selection{Kind: namespace, Name: name, Metadata: true}) {
+		if err == nil && ch.Type == cluster.Gone {
+			return nil
+		}
+		if ch.Type == cluster.Listed {
+			if _, there, err := s.cluster.Get(ctx, id); err == nil && !there {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("namespace %s: %w", name, context.Cause(ctx))
 }
 
 // lookOut begins to watch sources and units.

@@ -177,8 +177,9 @@ func (t *commitTimes) tell(o *Outcome, u Usage, s *stage) {
 		o.note("%s: p50 %s, p99 %s, of %d", x.what, took(x.took.Median()), took(x.took.At(99)), len(x.took))
 	}
 	n := float64(len(t.pushed))
-	o.note("for each commit: %s of the controller, %s of the API server, %.1f status writes",
-		Quantity{u.Controller / n, CPUSeconds}, Quantity{u.Server / n, CPUSeconds}, float64(u.Requests.Count(statusWrite))/n)
+	o.note("for each commit: %s of the controller, %s of the API server, %.1f status writes, %.1f events",
+		Quantity{u.Controller / n, CPUSeconds}, Quantity{u.Server / n, CPUSeconds},
+		float64(u.Requests.Count(statusWrite))/n, float64(u.Requests.Count(event))/n)
 	o.note("requests of the API about managed objects: %s", u.Requests.Where(about))
 }
 

@@ -35,17 +35,18 @@ func about(r Request) bool {
 	return false
 }
 
+// event reports whether a request tells of an event.
+func event(r Request) bool {
+	return r.writes() && (r.Resource == "events" || r.Resource == "events.events.k8s.io")
+}
+
 // aboutUnits reports whether a request is about what asks for units and
 // sources, or tells of them.
 func aboutUnits(r Request) bool {
 	if r.Verb == "WATCH" {
 		return false
 	}
-	switch r.Resource {
-	case "events", "events.events.k8s.io":
-		return true
-	}
-	return strings.HasSuffix(r.Resource, ".toolkit.fluxcd.io")
+	return event(r) || strings.HasSuffix(r.Resource, ".toolkit.fluxcd.io")
 }
 
 // statusWrite reports whether a request writes the status of a unit.

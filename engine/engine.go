@@ -55,6 +55,7 @@ type Config struct {
 // [render.Keeper] does.
 type Renderer interface {
 	Render(ctx context.Context, key string, in render.Input) (res render.Result, fresh bool, err error)
+	Touched(key string, names map[string]bool) bool
 	Objects(ctx context.Context, res render.Result) ([]object.Object, error)
 	Forget(key string)
 }

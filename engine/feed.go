@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/sane-gitops/sane/fault"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/trace"
 	"github.com/sane-gitops/sane/unit"
 )
 
@@ -75,7 +75,7 @@ func (e *Engine) follow(ctx context.Context, name source.FeedName) time.Time {
 	if err := e.hold(ctx, now.by); err != nil {
 		return e.soon(1)
 	}
-	st, tree := e.look1(ctx, now)
+	st, tree := e.ask(ctx, now)
 	if ctx.Err() != nil {
 		return time.Time{}
 	}
@@ -96,10 +96,10 @@ func (e *Engine) feedRetry(f feed, err error) time.Time {
 	return e.now().Add(min(backoff(f.fails+1), f.want.Every))
 }
 
-// look1 asks the source what the feed's reference means now, and fetches the
+// ask asks the source what the feed's reference means now, and fetches the
 // tree if there is a new one. It returns what became of it; the tree is nil if
 // it is the one that is here.
-func (e *Engine) look1(ctx context.Context, f feed) (source.Status, *source.Snapshot) {
+func (e *Engine) ask(ctx context.Context, f feed) (source.Status, *source.Snapshot) {
 	st := f.status
 	st.Token = f.want.Token
 	if f.want.Err != nil {
@@ -162,8 +162,9 @@ func (e *Engine) lastKnown(ctx context.Context, f feed, src source.Source) *sour
 }
 
 // moved takes in what became of a feed and, where there is a new tree, has all
-// units that use it look at it.
+// units that use it look at it, first those that it concerns.
 func (e *Engine) moved(name source.FeedName, was feed, st source.Status, tree *source.Snapshot) {
+	diff, same := difference(was, tree)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	f := e.feeds[name]
@@ -179,8 +180,25 @@ func (e *Engine) moved(name source.FeedName, was feed, st source.Status, tree *s
 	}
 	f.tree, f.ignore = tree, rules(was.want.Ignore)
 	for _, u := range e.users.of(name) {
-		e.unitQ.Add(u, changed)
+		prio := changed
+		if same && e.units[u].status.Ready() && !e.c.Renderer.Touched(u.String(), diff) {
+			prio = unchanged
+		}
+		e.unitQ.Add(u, prio)
 	}
+}
+
+// fewChanges is the number of changed names up to which a new revision is
+// searched for the units that it concerns.
+const fewChanges = 10_000
+
+// difference returns what a new tree differs in from the one before, if that
+// can be told.
+func difference(was feed, tree *source.Snapshot) (names map[string]bool, ok bool) {
+	if was.tree == nil || tree == nil {
+		return nil, false
+	}
+	return trace.Diff(was.tree.Tree, tree.Tree, fewChanges)
 }
 
 // tellFeed writes what became of a feed into the object that asks for it.
@@ -196,9 +214,6 @@ func (e *Engine) tellFeed(ctx context.Context, f feed, st source.Status) {
 	}
 	e.tell(events)
 }
-
-// errNotYet says that a feed has no tree yet.
-var errNotYet = errors.New("not fetched yet")
 
 // source returns the feed that a unit uses, as it stands now. e.mu is held.
 func (e *Engine) source(u unit.Unit) (feed, bool) {

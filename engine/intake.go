@@ -125,7 +125,7 @@ func (e *Engine) take(ctx context.Context, o object.Object, round int) {
 	now := stateOf(o)
 	e.mu.Lock()
 	old, known := e.asked[o.ID()]
-	same := known && old.uid == now.uid && old.question == now.question
+	same := known && old.uid == now.uid && old.question == now.question && !e.unrecalled(old)
 	if same {
 		old.round, old.state = round, old.newer(now)
 		e.asked[o.ID()] = old
@@ -134,6 +134,15 @@ func (e *Engine) take(ctx context.Context, o object.Object, round int) {
 	if !same {
 		e.read(ctx, o, round)
 	}
+}
+
+// unrecalled reports whether what a custom resource's status should remember
+// could not be read: it has to be mended there. e.mu is held.
+func (e *Engine) unrecalled(a asking) bool {
+	return slices.ContainsFunc(a.units, func(u unit.Name) bool {
+		k := e.units[u]
+		return k != nil && errors.Is(k.status.Err, unit.ErrRecall)
+	})
 }
 
 // read asks the dialect what o asks for, and sees to it.

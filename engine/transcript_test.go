@@ -201,6 +201,9 @@ func (p *play) said() string {
 
 // Report implements report.Sink.
 func (p *play) Report(e report.Event) {
+	if e.Minor {
+		return
+	}
 	p.say("event   %s/%s %s %s: %s", e.About.Kind, e.About.Name, e.Severity, e.Reason, oneLine(e.Message))
 }
 

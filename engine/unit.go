@@ -48,6 +48,9 @@ func (e *Engine) putUnit(o object.Object, u unit.Unit) {
 		e.units[u.Name] = k
 	} else {
 		e.unlink(k.want)
+		if errors.Is(k.status.Err, unit.ErrRecall) {
+			k.status = e.c.Dialect.RecallUnit(o)
+		}
 		if k.want.Token != u.Token {
 			prio = asked
 		}

@@ -34,7 +34,9 @@ type Verdict struct {
 // have the values that it applies. And whoever changes a field takes it away
 // from all other managers. The proof covers what the server makes of the
 // object itself. It can't see mutating admission, or a schema, that came after
-// the last apply.
+// the last apply. In custom resources it takes a list that is ours as a whole
+// for one that is never merged, as it is unless it was null when it was applied
+// and the schema has a default for it.
 //
 // Different is what is seen to differ; once in a while the server would give
 // the same object all the same, for instance because admission overrides what
@@ -376,7 +378,7 @@ func (c *comparison) foreign(here *at, want any) {
 		if len(w) > 0 {
 			break
 		}
-		if !c.isAssociative(here) {
+		if !c.isAssociative(here) || !c.careful() {
 			c.unsure(here, "is empty, and may be nothing to own")
 		}
 		return

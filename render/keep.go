@@ -119,6 +119,17 @@ func (k *Keeper) Render(ctx context.Context, key string, in Input) (res Result, 
 	return res, true, err
 }
 
+// Touched reports whether what is kept for a key may not hold any more after a
+// change of the tree that can be seen under the given names only; see
+// [trace.Differ]. It costs next to nothing, and is no substitute for Render: it
+// does not know from which tree to which the change went.
+func (k *Keeper) Touched(key string, names map[string]bool) bool {
+	k.mu.Lock()
+	e, ok := k.index.entries[key]
+	k.mu.Unlock()
+	return !ok || e.reads.touched(names)
+}
+
 // render renders anew and keeps what comes of it.
 func (k *Keeper) render(ctx context.Context, key string, in Input, recipe sum) (Result, error) {
 	tree := trace.New(in.Tree)

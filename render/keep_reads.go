@@ -43,10 +43,10 @@ func questionsOf(log trace.Log) questions {
 	return questions{string(b), sum(h.Sum(nil))}
 }
 
-// hold reports whether all questions get the same answers from tree.
-func (q questions) hold(tree fs.FS) bool {
-	h := sha256.New()
-	name, line := make([]byte, 0, 128), make([]byte, 0, 128)
+// each calls f with every question until f returns false. It returns false if
+// f did, or if the questions make no sense. f must not keep name.
+func (q questions) each(f func(op trace.Op, name []byte) bool) bool {
+	name := make([]byte, 0, 128)
 	for rest := q.asked; rest != ""; {
 		op := rest[0]
 		same, n1 := uvarint(rest[1:])
@@ -57,14 +57,29 @@ func (q questions) hold(tree fs.FS) bool {
 		}
 		name = append(name[:same], rest[:size]...)
 		rest = rest[size:]
-		answer, err := trace.Ask(tree, ops[op], string(name))
-		if err != nil {
+		if !f(ops[op], name) {
 			return false
 		}
+	}
+	return true
+}
+
+// hold reports whether all questions get the same answers from tree.
+func (q questions) hold(tree fs.FS) bool {
+	h := sha256.New()
+	line := make([]byte, 0, 128)
+	all := q.each(func(op trace.Op, name []byte) bool {
+		answer, err := trace.Ask(tree, op, string(name))
 		line = append(append(line[:0], answer...), '\n')
 		h.Write(line)
-	}
-	return sum(h.Sum(nil)) == q.answers
+		return err == nil
+	})
+	return all && sum(h.Sum(nil)) == q.answers
+}
+
+// touched reports whether a question is about one of the names.
+func (q questions) touched(names map[string]bool) bool {
+	return !q.each(func(_ trace.Op, name []byte) bool { return !names[string(name)] })
 }
 
 // uvarint is binary.Uvarint for strings. It returns a size of 0 if there is

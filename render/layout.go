@@ -9,6 +9,9 @@ import (
 	"github.com/sane-gitops/sane/fault"
 )
 
+// ErrNoPath is wrapped by the error of a recipe whose directory is not there.
+var ErrNoPath = errors.New("kustomization path not found")
+
 // KustomizationFiles are the names by which kustomize knows its file.
 var KustomizationFiles = []string{"kustomization.yaml", "kustomization.yml", "Kustomization"}
 
@@ -30,11 +33,11 @@ func Scan(tree fs.FS, dir string) (Layout, error) {
 	}
 	switch info, err := fs.Stat(tree, dir); {
 	case errors.Is(err, fs.ErrNotExist):
-		return Layout{}, fault.Input(fmt.Errorf("kustomization path not found: stat %s: no such file or directory", dir))
+		return Layout{}, fault.Input(fmt.Errorf("%w: stat %s: no such file or directory", ErrNoPath, dir))
 	case err != nil:
 		return Layout{}, fmt.Errorf("stat %s: %w", dir, err)
 	case !info.IsDir():
-		return Layout{}, fault.Input(fmt.Errorf("kustomization path not found: %s is not a directory", dir))
+		return Layout{}, fault.Input(fmt.Errorf("%w: %s is not a directory", ErrNoPath, dir))
 	}
 	for _, name := range KustomizationFiles {
 		name = path.Join(dir, name)

@@ -12,6 +12,7 @@ type Event struct {
 	At       time.Time
 	By       string            // the controller that tells it, "kustomize-controller"
 	Meta     map[string]string // annotations of the event: "<group>/revision", …
+	Minor    bool              // nothing has changed but a name: not worth a request to the cluster
 }
 
 // An Object is the object that an event is about.

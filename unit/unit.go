@@ -130,7 +130,6 @@ type Change struct {
 var (
 	ErrNoSource     = errors.New("source not found")
 	ErrAccess       = errors.New("access denied")        // a reference that is not allowed
-	ErrNoPath       = errors.New("path not found")       // in the source's tree
 	ErrDependencies = errors.New("dependency not ready") // or never to be, as in a cycle
 	ErrHealth       = errors.New("health check failed")  // an object has failed, or time is up
 	ErrRecall       = errors.New("inventory unreadable") // what was made is not known

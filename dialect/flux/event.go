@@ -1,6 +1,8 @@
 package flux
 
 import (
+	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -68,15 +70,29 @@ func unitEvents(t *teller, u unit.Unit, was, st unit.Status) []report.Event {
 		t.tell(report.Info, progressing, "Health check passed")
 	}
 	t.changes(news, func(done string) bool { return done == "deleted" })
+	t.fights(was, st)
 	switch {
 	case u.Deleting && st.Ready():
-	case st.Ready() && (prev.status != isTrue || was.Applied != st.Applied || changedAny(news)):
+	case st.Ready() && (prev.status != isTrue || was.Applied != st.Applied):
 		t.about("commit_status", "update")
 		t.tell(report.Info, v.reason, "Reconciliation finished, next run in "+u.Every.String())
+		t.events[len(t.events)-1].Minor = prev.status == isTrue && !changedAny(news)
 	case v.status == isFalse && (v != prev || was.Attempted != st.Attempted):
 		t.failure(v, st)
 	}
 	return t.events
+}
+
+// fights tells of the objects that others have begun to change again and again.
+func (t *teller) fights(was, st unit.Status) {
+	for _, f := range st.Fights {
+		if slices.ContainsFunc(was.Fights, func(g unit.Fight) bool { return g.ID == f.ID }) {
+			continue
+		}
+		t.tell(report.Error, "FieldManagerConflict", fmt.Sprintf(
+			"%s is changed again and again by %q, and was brought back %d times: it will be brought back less often; have one of the two leave it alone",
+			f.ID, cmp.Or(f.By, "somebody"), f.Rounds))
+	}
 }
 
 func (t *teller) failure(v verdict, st unit.Status) {

@@ -22,6 +22,7 @@ import (
 	"github.com/sane-gitops/sane/health"
 	"github.com/sane-gitops/sane/inventory"
 	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/report"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/unit"
@@ -170,7 +171,7 @@ var sentinels = map[string]error{
 	"source.ErrURL": source.ErrURL, "source.ErrAuth": source.ErrAuth, "source.ErrEmpty": source.ErrEmpty,
 	"source.ErrNetwork": source.ErrNetwork, "source.ErrNotFound": source.ErrNotFound, "source.ErrStorage": source.ErrStorage,
 	"source.ErrRef":  source.ErrRef,
-	"unit.ErrAccess": unit.ErrAccess, "unit.ErrNoSource": unit.ErrNoSource, "unit.ErrNoPath": unit.ErrNoPath,
+	"unit.ErrAccess": unit.ErrAccess, "unit.ErrNoSource": unit.ErrNoSource, "render.ErrNoPath": render.ErrNoPath,
 	"unit.ErrDependencies": unit.ErrDependencies, "unit.ErrHealth": unit.ErrHealth, "unit.ErrCanceled": unit.ErrCanceled,
 }
 

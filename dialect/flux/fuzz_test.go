@@ -124,7 +124,7 @@ func anyStatus(r *rand.Rand, now time.Time) unit.Status {
 }
 
 func anyError(r *rand.Rand) error {
-	is := []error{nil, unit.ErrAccess, unit.ErrNoPath, unit.ErrHealth, unit.ErrCanceled, unit.ErrDependencies}[r.IntN(6)]
+	is := []error{nil, unit.ErrAccess, render.ErrNoPath, unit.ErrHealth, unit.ErrCanceled, unit.ErrDependencies}[r.IntN(6)]
 	err := fmt.Errorf("it failed%w", silent{is})
 	if r.IntN(2) == 0 {
 		err = fault.Input(err)

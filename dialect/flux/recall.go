@@ -58,7 +58,7 @@ func unreadable(bad []unread) error {
 	for _, u := range bad {
 		why = append(why, u.why.Error())
 	}
-	return refuse(reconcileFailed, nil, "can't read the inventory in the status, mend it first: %s", strings.Join(why, "; "))
+	return refuse(reconcileFailed, unit.ErrRecall, "can't read the inventory in the status, mend it first: %s", strings.Join(why, "; "))
 }
 
 // recallOutcome sets how far the unit got, and why no further. What was under

@@ -9,6 +9,7 @@ import (
 	"github.com/sane-gitops/sane/fault"
 	"github.com/sane-gitops/sane/health"
 	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/report"
 	"github.com/sane-gitops/sane/unit"
 )
@@ -76,7 +77,7 @@ var reasonOf = []struct {
 	{unit.ErrAccess, accessDenied},
 	{unit.ErrDependencies, dependencyNotReady},
 	{unit.ErrNoSource, artifactFailed},
-	{unit.ErrNoPath, artifactFailed},
+	{render.ErrNoPath, artifactFailed},
 	{unit.ErrCanceled, healthCanceled},
 	{unit.ErrHealth, healthFailed},
 }

@@ -12,10 +12,9 @@ import (
 	"github.com/sane-gitops/sane/plan"
 )
 
-// TestEvict holds what Evict proposes against a server that refuses our apply
+// testEvict holds what Evict proposes against a server that refuses our apply
 // because of what somebody else has left.
-func TestEvict(t *testing.T) {
-	s := connect(t)
+func testEvict(t *testing.T, s *server) {
 	for _, tt := range []struct {
 		name, want, edit string
 		refused, evicts  bool

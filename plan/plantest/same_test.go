@@ -49,18 +49,11 @@ type tally struct {
 	harmless, falseNews int            // foreign edits that did not; whose entry was another
 }
 
-// TestSame compares Compare with a dry-run: it must never say Same where the
+// testSame compares Compare with a dry-run: it must never say Same where the
 // server would change something. And our entry in managedFields must tell
 // whether what others did matters.
-func TestSame(t *testing.T) {
-	s := connect(t)
-	for _, o := range s.read("testdata/mutation.yaml", 0) {
-		if _, err := s.apply(o, manager, true, false); err != nil {
-			t.Logf("no mutating admission on this server: %v", err)
-			continue
-		}
-		t.Cleanup(func() { s.delete(o) })
-	}
+func testSame(t *testing.T, s *server) {
+	s.mutating()
 	n, seed := number("SANE_TEST_CASES", 300), number("SANE_TEST_SEED", 1)
 	sum := &tally{answers: map[string]int{}, reasons: map[string]int{}, wrong: map[string]int{}}
 	for i := 0; sum.cases < n; i++ {
@@ -71,6 +64,24 @@ func TestSame(t *testing.T) {
 		s.delete(c.base)
 	}
 	sum.log(t)
+}
+
+// mutating installs mutating admission and waits until it is at work.
+func (s *server) mutating() {
+	for _, o := range s.read("testdata/mutation.yaml", 0) {
+		if _, err := s.apply(o, manager, true, false); err != nil {
+			s.t.Logf("no mutating admission on this server: %v", err)
+			return
+		}
+		s.t.Cleanup(func() { s.delete(o) })
+	}
+	probe := s.placed(parse(s.t, `{apiVersion: v1, kind: ConfigMap, metadata: {name: probe, labels: {same.test/mutate: "yes"}}}`)[0])
+	for range 2000 {
+		if then := s.must(s.apply(probe, manager, true, true)); then.Label("same.test/mutated") != "" {
+			return
+		}
+	}
+	s.t.Error("mutating admission does not begin")
 }
 
 // oneCase is one object's life.

@@ -19,10 +19,9 @@ type openAPI struct {
 	Additional json.RawMessage    `json:"additionalProperties"`
 }
 
-// TestSchema: plan/testdata/schema.txt, which plan's tables are held against,
+// testSchema: plan/testdata/schema.txt, which plan's tables are held against,
 // says of the fields that it names what the server says.
-func TestSchema(t *testing.T) {
-	s := connect(t)
+func testSchema(t *testing.T, s *server) {
 	data, err := s.disco.RESTClient().Get().AbsPath("/openapi/v2").Do(context.Background()).Raw()
 	if err != nil {
 		t.Fatal(err)

@@ -34,6 +34,20 @@ type server struct {
 	ns     string
 }
 
+func TestPlan(t *testing.T) {
+	s := connect(t)
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, *server)
+	}{{"Schema", testSchema}, {"Evict", testEvict}, {"Same", testSame}} {
+		t.Run(test.name, func(t *testing.T) {
+			s := *s
+			s.t = t
+			test.run(t, &s)
+		})
+	}
+}
+
 // connect returns the server that SANE_TEST_KUBECONFIG names.
 func connect(t *testing.T) *server {
 	path := os.Getenv("SANE_TEST_KUBECONFIG")
@@ -61,7 +75,6 @@ func connect(t *testing.T) *server {
 	}
 	for _, o := range s.read("testdata/definitions.yaml", 0) {
 		s.must(s.apply(o, manager, true, false))
-		t.Cleanup(func() { s.delete(o) })
 	}
 	ns := parse(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+s.ns+"}")[0]
 	s.must(s.apply(ns, manager, true, false))

@@ -86,6 +86,9 @@ func New(c Config) *Sink {
 // Report implements [report.Sink]. An event that comes while the queue is full
 // is dropped.
 func (s *Sink) Report(e report.Event) {
+	if e.Minor {
+		return
+	}
 	select {
 	case s.queue <- e:
 	default:

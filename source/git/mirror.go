@@ -331,7 +331,7 @@ func (m *mirror) keep(ctx context.Context, w want, id string) error {
 
 func (m *mirror) gitFetch(ctx context.Context, p place, args ...string) error {
 	args = append([]string{"--git-dir=" + m.dir, "fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head",
-		"--no-auto-maintenance", "--no-recurse-submodules", "--no-show-forced-updates"}, args...)
+		"--no-auto-maintenance", "--no-recurse-submodules"}, args...)
 	last := len(args) - 1
 	args = append(args[:last:last], "--", p.url, args[last])
 	_, err := m.src.ask(ctx, m.remote, p, args...)

@@ -1,0 +1,283 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/object"
+)
+
+// A demo is one `sane demo`: a control plane, a Git server with a sample
+// repository, and the controller.
+type demo struct {
+	*desk
+	devcluster string
+	dir        string
+	keep       bool
+	once       bool
+	timeout    time.Duration
+
+	story *story
+	plane *plane
+	at    *Place
+	shop  *shop
+	board *board
+	logs  map[string]string // files, by who writes them
+}
+
+func demoCommand(d *desk) *cobra.Command {
+	m := &demo{desk: d}
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Show a push become healthy, on a control plane and a Git server of its own",
+		Long: `Demo starts a Kubernetes control plane, a Git server with a sample repository of
+three applications in two environments, and the controller, all on loopback. It shows
+how everything becomes healthy, pushes a change and shows how that arrives. Then it
+says what else to try, and goes on until it is interrupted. Nothing is left behind.`,
+		Args: alone,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if d.kubeconfig != "" || d.context != "" {
+				return errors.New("demo: it starts a cluster of its own: leave out --kubeconfig and --context")
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP) // of a terminal that is closed
+			defer stop()
+			return m.run(ctx)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&m.devcluster, "devcluster", besideUs("devcluster"), "`PROGRAM` that starts a control plane")
+	f.StringVar(&m.dir, "data", "", "`DIR` for everything, empty or absent (default a fresh temporary one)")
+	f.BoolVar(&m.keep, "keep", false, "leave the directory, with logs and repositories, when it is over")
+	f.BoolVar(&m.once, "once", false, "try by itself what it would suggest, and end: with an error if something does not come out as it should")
+	f.DurationVar(&m.timeout, "timeout", 3*time.Minute, "how long each step may take")
+	return cmd
+}
+
+// sync is the file of the sample repository that is applied by hand.
+const (
+	syncFile = "cluster/sync.yaml"
+	home     = "flux-system" // the namespace of the units
+)
+
+func (d *demo) run(ctx context.Context) (err error) {
+	remove, err := d.open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+	d.story = newStory(d.out, d.now)
+
+	ctx, broken := context.WithCancelCause(ctx)
+	defer broken(nil)
+	if err := d.start(ctx, broken); err != nil {
+		d.end()
+		return d.whole(ctx, err)
+	}
+	err = d.play(ctx)
+	broken(nil)
+	d.end()
+	return d.whole(ctx, err)
+}
+
+// open makes the directory. remove takes it away unless it is to be kept.
+func (d *demo) open() (remove func() error, err error) {
+	if d.dir == "" {
+		d.dir, err = os.MkdirTemp("", "sane-demo-")
+	} else if d.dir, err = filepath.Abs(d.dir); err == nil {
+		err = os.MkdirAll(d.dir, 0o700)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	if list, err := os.ReadDir(d.dir); err != nil || len(list) > 0 {
+		return nil, cmp.Or(err, fmt.Errorf("demo: --data %s is not empty", d.dir))
+	}
+	d.logs = map[string]string{
+		"the control plane": filepath.Join(d.dir, "control-plane.log"),
+		"the controller":    filepath.Join(d.dir, "controller.log"),
+	}
+	return func() error {
+		if d.keep {
+			fmt.Fprintf(d.err, "left in %s\n", d.dir)
+			return nil
+		}
+		return os.RemoveAll(d.dir)
+	}, nil
+}
+
+// start starts everything and waits until all of it works. What is started
+// calls broken if it ends too soon.
+func (d *demo) start(ctx context.Context, broken context.CancelCauseFunc) (err error) {
+	d.story.chapter("Kubernetes")
+	if d.plane, err = d.startPlane(ctx, broken); err != nil {
+		return err
+	}
+	log, err := d.logger()
+	if err != nil {
+		return err
+	}
+	if d.at, err = d.Connect(Dial{Kubeconfig: d.plane.kubeconfig, Log: log}); err != nil {
+		return err
+	}
+	if err := d.define(ctx); err != nil {
+		return err
+	}
+	if d.shop, err = openShop(filepath.Join(d.dir, "git"), d.pushed); err != nil {
+		return err
+	}
+	d.story.say(green, "Git server", d.shop.url)
+	d.board = newBoard()
+	for _, k := range d.kinds() {
+		d.board.watch(ctx, d.at.Cluster, k)
+	}
+	return d.keepUnits(ctx, log, broken)
+}
+
+// kinds are those of the objects that are looked at.
+func (d *demo) kinds() []object.Kind {
+	all := []object.Kind{deployments}
+	for _, n := range d.Language.Nouns {
+		all = append(all, n.Kind)
+	}
+	return all
+}
+
+var deployments = object.Kind{Group: "apps", Name: "Deployment"}
+
+// end stops whatever start has started.
+func (d *demo) end() {
+	if d.board != nil {
+		d.board.close()
+	}
+	if d.shop != nil {
+		d.shop.close()
+	}
+	if d.plane != nil {
+		d.plane.stop()
+	}
+}
+
+// define installs the custom resource definitions and makes the units' namespace.
+func (d *demo) define(ctx context.Context) error {
+	ctx, stop := context.WithTimeout(ctx, d.timeout)
+	defer stop()
+	i := &installing{desk: &desk{Program: d.Program, out: screen{Writer: io.Discard}, now: d.now}, Installation: Installation{CRDsOnly: true}}
+	objects, err := d.Manifests(i.Installation)
+	if err != nil {
+		return err
+	}
+	for _, o := range append(objects, namespace(home)) {
+		if err := i.put(ctx, d.at.Cluster, o); err != nil {
+			return err
+		}
+	}
+	d.story.say(green, "definitions", "GitRepository and Kustomization, as Flux has them")
+	return nil
+}
+
+func namespace(name string) object.Object {
+	return object.Of(map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}})
+}
+
+// logger returns the log of the controller.
+func (d *demo) logger() (*slog.Logger, error) {
+	f, err := os.OpenFile(d.logs["the controller"], os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return slog.New(slog.NewTextHandler(f, &slog.HandlerOptions{Level: slog.LevelDebug})), nil
+}
+
+// keepUnits runs the controller until ctx is done. The story is told of its
+// events.
+func (d *demo) keepUnits(ctx context.Context, log *slog.Logger, broken context.CancelCauseFunc) error {
+	says, err := d.spoken()
+	if err != nil {
+		return err
+	}
+	told := *d.desk
+	told.Equip = func(p *Place, e Equipment) (*Gear, error) {
+		gear, err := d.Equip(p, e)
+		if err == nil {
+			gear.Sinks["demo"] = d.story
+		}
+		return gear, err
+	}
+	r := &daemon{desk: &told, log: log}
+	r.flags(&cobra.Command{}) // for their defaults
+	r.dir = filepath.Join(d.dir, "controller")
+	r.counts = newMeters(r.busy)
+	d.board.all.Go(func() {
+		if err := r.keep(ctx, d.at, says); ctx.Err() == nil {
+			broken(fmt.Errorf("the controller has ended: %w", cmp.Or(err, errors.New("for no reason"))))
+		}
+	})
+	return nil
+}
+
+// pushed is told of every push. It does what a webhook would: it asks for a
+// look at the source now.
+func (d *demo) pushed(ctx context.Context, at time.Time) {
+	d.story.pushed(at)
+	o := &order{desk: d.desk, at: d.at}
+	patch := map[string]any{"metadata": map[string]any{"annotations": map[string]any{
+		d.Language.Request: at.Format(time.RFC3339Nano),
+	}}}
+	if err := o.change(ctx, d.feed(), patch); err != nil {
+		d.story.say(yellow, "Git server", "could not tell the controller: "+err.Error())
+	}
+}
+
+// feed returns the name of the sample's source.
+func (d *demo) feed() object.ID { return d.Language.nouns(true)[0].in(home, sample) }
+
+// whole returns err with what is known of its cause: what broke, and the ends of
+// the logs. An interruption is no error.
+func (d *demo) whole(ctx context.Context, err error) error {
+	var unwell *unwellError
+	cause := context.Cause(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case cause != nil && !errors.Is(cause, context.Canceled):
+		err = cause
+	case cause != nil && errors.Is(err, context.Canceled) && !errors.As(err, &unwell):
+		if !d.once {
+			return nil
+		}
+		err = errors.New("interrupted")
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "demo: %v", err)
+	for _, who := range []string{"the control plane", "the controller"} {
+		if end := tail(d.logs[who], 12); end != "" {
+			fmt.Fprintf(&b, "\nthe end of what %s said:\n%s", who, end)
+		}
+	}
+	return errors.New(b.String())
+}
+
+// tail returns the last n lines of a file that say more than the rest.
+func tail(file string, n int) string {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	lines = slices.DeleteFunc(lines, func(l string) bool { return l == "" || strings.Contains(l, "level=DEBUG") })
+	return strings.Join(lines[max(len(lines)-n, 0):], "\n")
+}
