@@ -46,6 +46,8 @@ type Config struct {
 	History   int           // commits of the monorepo; 0 means 2,000
 	Kustomize bool          // each unit has a kustomization.yaml; otherwise controllers make do without
 
+	Profiles string // a directory for CPU profiles of the controller, which cost it something; "" means none
+
 	Keep bool         // leave the directory with logs and repositories
 	Log  *slog.Logger // nil means slog.Default()
 }
@@ -170,6 +172,7 @@ func (s *stage) play(ctx context.Context, w Workload) Play {
 	s.onDeath(abort)
 	defer s.onDeath(nil)
 	err := s.rest(ctx)
+	defer s.profile(w.Name)()
 	if err == nil {
 		p.Outcome, err = w.Run(ctx, s)
 	}

@@ -45,6 +45,7 @@ func (s *stage) startController(ctx context.Context) error {
 	go s.watchOver(c) // it ends with c
 	s.sampler.follow(c.tree)
 	if s.Controller != "" {
+		s.running.Store(c)
 		return nil
 	}
 	ctx, stop := context.WithTimeout(ctx, time.Minute)
@@ -57,6 +58,7 @@ func (s *stage) startController(ctx context.Context) error {
 	case <-ctx.Done():
 		return errors.New("the controller does not say that it has started")
 	}
+	s.running.Store(c)
 	return c.ready(ctx)
 }
 
@@ -113,9 +115,10 @@ func (c *controller) ready(ctx context.Context) error {
 	}
 }
 
-// stopController stops the controller and returns what CPU time it took in all.
+// stopController stops the controller.
 func (s *stage) stopController() {
 	s.sampler.follow(nil)
+	s.running.Store(nil)
 	if s.controller != nil {
 		s.controller.stop()
 	}

@@ -17,7 +17,7 @@ import (
 const (
 	monoNamespace = "sane-bench-mono"
 	monoName      = "monorepo"
-	monoCommits   = 10 // that are measured
+	monoCommits   = 10 // that are measured, at the most
 )
 
 // monorepo measures a big repository: how long it takes to fetch it, and how
@@ -174,14 +174,15 @@ func (m *mono) sync(ctx context.Context, o *Outcome) error {
 // comparison, before the controller knows of it.
 func (m *mono) commits(ctx context.Context, o *Outcome) error {
 	var fetched, applied Sample
+	count := min(monoCommits, m.Commits)
 	u, err := m.measure(ctx, func() (time.Time, error) {
-		for i := range monoCommits {
+		for i := range count {
 			if err := m.rest(ctx); err != nil {
 				return time.Time{}, err
 			}
 			f, a, err := m.commitOnce(ctx, m.pick(i))
 			if err != nil {
-				return time.Time{}, fmt.Errorf("commit %d of %d: %w", i+1, monoCommits, err)
+				return time.Time{}, fmt.Errorf("commit %d of %d: %w", i+1, count, err)
 			}
 			fetched, applied = append(fetched, f), append(applied, a)
 		}

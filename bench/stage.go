@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sane-gitops/sane/cluster"
@@ -40,7 +41,8 @@ type stage struct {
 	kube       *kube.Cluster
 	cluster    cluster.Cluster
 	forge      *forge
-	controller *controller // nil while none runs
+	controller *controller                // nil while none runs
+	running    atomic.Pointer[controller] // the one that tells, for others than the workload
 	sampler    sampler
 	ends       []func() // what ends the rest, last first
 

@@ -26,7 +26,7 @@ func benchmark(ctx context.Context, b cli.Benchmark) error {
 		N: b.N, Workloads: b.Workloads, Kubeconfig: b.Kubeconfig, Devcluster: b.Devcluster,
 		Self: []string{self}, Controller: b.Controller, ControllerMetrics: b.ControllerMetrics,
 		Commits: b.Commits, Drifts: b.Drifts, Idle: b.Idle, Files: b.Files, History: b.History,
-		Kustomize: b.Kustomize, Keep: b.Keep, Log: slog.New(slog.NewTextHandler(b.Err, nil)),
+		Kustomize: b.Kustomize, Profiles: b.Profiles, Keep: b.Keep, Log: slog.New(slog.NewTextHandler(b.Err, nil)),
 	})
 	err = errors.Join(err, r.Text(b.Out), writeReport(r, b.JSON))
 	if n := r.Missed(); err == nil && n > 0 {

@@ -20,6 +20,7 @@ import (
 	"github.com/sane-gitops/sane/fault"
 	"github.com/sane-gitops/sane/inventory"
 	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/unit"
 )
