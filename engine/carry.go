@@ -1,0 +1,157 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/sane-gitops/sane/apply"
+	"github.com/sane-gitops/sane/health"
+	"github.com/sane-gitops/sane/inventory"
+	"github.com/sane-gitops/sane/observe"
+	"github.com/sane-gitops/sane/plan"
+	"github.com/sane-gitops/sane/unit"
+)
+
+// apply carries out the plan's stages.
+func (r *run) apply(ctx context.Context, p *plan.Plan) bool {
+	meant := make(inventory.Set)
+	for _, s := range p.Stages {
+		for _, step := range s.Steps {
+			meant[step.ID] = step.Want.Version()
+		}
+	}
+	if !r.announce(ctx, meant) || !r.check(ctx, p, 0, false) {
+		return false
+	}
+	r.st.Phase = unit.Applying
+	r.k.made.begin(r.st.Rendered, meant)
+	for n, s := range p.Stages {
+		if n > 0 && !r.check(ctx, p, n, true) || !r.stage(ctx, p.Stages[n]) {
+			return false
+		}
+		if s.Wait && !r.settled(s) {
+			return false
+		}
+	}
+	r.k.made.Partial = false
+	r.e.saveLedger(r.u.Name, &r.k.made)
+	return true
+}
+
+// announce writes what is meant to be made into the inventory before anything
+// is made, so that nothing is lost whenever we end.
+func (r *run) announce(ctx context.Context, meant inventory.Set) bool {
+	if r.st.Owned.Covers(meant) {
+		return true
+	}
+	r.st.Owned = r.st.Owned.Union(meant)
+	before := r.st.Phase
+	r.st.Phase = unit.Applying
+	if err := r.say(ctx); err != nil {
+		return r.fail(fmt.Errorf("write inventory: %w", err))
+	}
+	r.st.Phase = before
+	return true
+}
+
+// stage carries out one stage and notes what came of each step.
+func (r *run) stage(ctx context.Context, s plan.Stage) bool {
+	var errs []error
+	for _, step := range s.Steps {
+		if !step.Changes() {
+			r.keep(step)
+		}
+	}
+	for o := range apply.Run(ctx, r.e.c.Cluster, s.Steps, r.by()) {
+		if o.Err != nil {
+			errs = append(errs, o.Err)
+			continue
+		}
+		r.k.made.Objects[o.Step.ID] = madeAs(o.Step, r.e.look.Note(o.Live))
+		if slices.Contains(r.drift, o.Step.ID) {
+			r.k.fought(o.Step.ID, r.e.now())
+		}
+		if o.Done != apply.Unchanged {
+			r.st.Changes = append(r.st.Changes, unit.Change{ID: o.Step.ID, Done: string(o.Done)})
+			r.e.log.Debug("applied", "object", o.Step.ID.String(), "done", string(o.Done))
+		}
+	}
+	if err := join(errs); err != nil {
+		return r.fail(err)
+	}
+	return true
+}
+
+// keep notes what is known of an object that the plan leaves alone.
+func (r *run) keep(s plan.Step) {
+	if a, ok := r.k.made.Objects[s.ID]; ok && a.Want == markOf(s.Want.JSON()) {
+		return
+	}
+	r.k.made.Objects[s.ID] = madeAs(s, observe.Sighting{})
+}
+
+func (r *run) by() apply.By { return apply.By{Manager: manager, Parallel: r.e.c.Applies} }
+
+// check lets the server try all changes that it can judge before anything is
+// changed: from stage n on, or stage n alone where that had to wait for the ones
+// before. It reports all that the server refuses.
+func (r *run) check(ctx context.Context, p *plan.Plan, n int, alone bool) bool {
+	if r.certain(*p) {
+		return true
+	}
+	later := plan.Awaited(*p)
+	var errs []error
+	for i := n; i < len(p.Stages) && (i == n || !alone); i++ {
+		s := &p.Stages[i]
+		var todo []plan.Step
+		for _, step := range s.Steps {
+			if later(step) == alone {
+				todo = append(todo, step)
+			}
+		}
+		for o := range apply.Check(ctx, r.e.c.Cluster, todo, r.by()) {
+			if o.Err != nil {
+				errs = append(errs, fmt.Errorf("dry-run failed: %w", o.Err))
+				continue
+			}
+			s.Replace(o.Step)
+		}
+	}
+	if err := join(errs); err != nil {
+		return r.fail(err)
+	}
+	return true
+}
+
+// certain reports whether a plan needs no dry run: its one change is either
+// accepted or refused, and nothing else was changed before it.
+func (r *run) certain(p plan.Plan) bool {
+	changes := 0
+	for _, s := range p.Stages {
+		for _, step := range s.Steps {
+			if step.Changes() {
+				changes++
+			}
+			if step.Changes() && step.Replace {
+				return false
+			}
+		}
+	}
+	return changes <= 1
+}
+
+// settled reports whether all that a stage applied is healthy.
+func (r *run) settled(s plan.Stage) bool {
+	for _, step := range s.Steps {
+		seen, _ := r.e.look.See(step.ID)
+		switch {
+		case step.Exempt.Ignore || seen.Health.Status == health.Healthy:
+		case r.late():
+			return r.fail(fmt.Errorf("%w: timeout waiting for %s: %s", unit.ErrHealth, step.ID, seen.Health.Why))
+		default:
+			return r.wait(unit.OnStage, "%s: %s", step.ID, seen.Health.Why)
+		}
+	}
+	return true
+}

@@ -1,0 +1,200 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/digest"
+	"github.com/sane-gitops/sane/fault"
+	"github.com/sane-gitops/sane/inventory"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/observe"
+	"github.com/sane-gitops/sane/plan"
+	"github.com/sane-gitops/sane/render"
+	"github.com/sane-gitops/sane/unit"
+)
+
+// asMade reports whether the cluster is as the rendered objects are, as far as
+// can be proven without a request.
+func (r *run) asMade(ctx context.Context, rendered digest.Digest) bool {
+	r.recall()
+	m := &r.k.made
+	if m.Rendered != rendered || m.Partial || len(m.Objects) != len(r.st.Owned) {
+		return false
+	}
+	if r.watch(ctx, r.st.Owned) != nil {
+		return false
+	}
+	for id, as := range m.Objects {
+		if s, _ := r.e.look.See(id); !as.holds(s) {
+			return false
+		}
+	}
+	return true
+}
+
+// watch sees to it that all objects in set are watched.
+func (r *run) watch(ctx context.Context, set inventory.Set) error {
+	kinds := make(map[object.Kind]bool)
+	for id := range set {
+		kinds[id.Kind] = true
+	}
+	for k := range kinds {
+		if err := r.e.look.Watch(ctx, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plan decides what is to be done.
+func (r *run) plan(ctx context.Context, res render.Result, p *plan.Plan) bool {
+	r.st.Phase = unit.Planning
+	objects, err := r.e.c.Renderer.Objects(ctx, res)
+	if err != nil {
+		return r.fail(err)
+	}
+	state, err := r.state(ctx, objects)
+	if err != nil {
+		return r.fail(err)
+	}
+	if *p, err = plan.Make(state, r.u.Policy); err != nil {
+		return r.fail(err)
+	}
+	return true
+}
+
+// state gathers what is wanted and what is known, without asking the cluster
+// about anything but objects that are ours and out of sight.
+func (r *run) state(ctx context.Context, objects []object.Object) (plan.State, error) {
+	st := plan.State{Owned: r.st.Owned, Known: make(map[object.ID]plan.Known)}
+	meant := make(inventory.Set)
+	for _, o := range objects {
+		o, err := r.e.own(ctx, o, r.u)
+		if err != nil {
+			return st, err
+		}
+		st.Want = append(st.Want, plan.Want{Object: o, Exempt: r.e.c.Dialect.Exempt(o)})
+		meant[o.ID()] = o.Version()
+	}
+	if err := r.watch(ctx, r.st.Owned.Union(meant)); err != nil {
+		return st, err
+	}
+	for _, w := range st.Want {
+		id := w.Object.ID()
+		if k, ok := r.known(id, markOf(w.Object.JSON())); ok {
+			st.Known[id] = k
+		}
+	}
+	if r.u.Policy.Prune {
+		return st, r.lookFor(ctx, st, r.st.Owned.Minus(meant))
+	}
+	return st, nil
+}
+
+// own returns o with the marks of its owner, and without what is not to be
+// applied: a namespace where there can be none, and a status.
+func (e *Engine) own(ctx context.Context, o object.Object, u unit.Unit) (object.Object, error) {
+	namespaced, err := e.c.Cluster.Namespaced(ctx, o.ID().Kind)
+	switch {
+	case errors.Is(err, cluster.ErrNoKind): // its definition may come with it
+	case err != nil:
+		return o, err
+	case !namespaced:
+		o = o.Without("metadata", "namespace")
+	case o.Namespace() == "":
+		return o, fault.Input(fmt.Errorf("%s: namespace not specified: set metadata.namespace, or spec.targetNamespace for all", o.ID()))
+	}
+	return normal(o).WithLabels(u.Owner.Labels), nil
+}
+
+// normal returns o in the form in which it is applied.
+func normal(o object.Object) object.Object {
+	o = o.Without("metadata", "creationTimestamp").Without("metadata", "managedFields")
+	if o.ID().Kind != (object.Kind{Group: "apiextensions.k8s.io", Name: "CustomResourceDefinition"}) {
+		o = o.Without("status")
+	}
+	return plan.Normal(o)
+}
+
+// known returns what is known of an object, and whether anything is.
+func (r *run) known(id object.ID, want mark) (plan.Known, bool) {
+	s, seen := r.e.look.See(id)
+	if !seen || s.Gone {
+		return plan.Known{}, false
+	}
+	k := plan.Known{UID: s.UID, Exempt: s.Exempt, Deleting: s.Deleting, Ours: s.Owner == r.u.Name}
+	if !k.Ours {
+		k.Owner = r.e.keeps(s.Owner, id)
+	}
+	as, made := r.k.made.Objects[id]
+	switch {
+	case !made || as.Want != want:
+		k.Why = "the source has changed"
+	case !as.holds(s):
+		r.drifted(&k, id, s)
+	default:
+		k.Same = true
+	}
+	return k, true
+}
+
+// drifted completes what is known of an object that was changed by others. One
+// that they change again and again is left to them for a while.
+func (r *run) drifted(k *plan.Known, id object.ID, s observe.Sighting) {
+	k.Why = "it was changed by " + cmp.Or(s.Rival, "somebody")
+	r.drift = append(r.drift, id)
+	until, rounds := r.k.patience(id, r.e.now())
+	if until.IsZero() {
+		return
+	}
+	k.Same = true
+	r.st.Fights = append(r.st.Fights, unit.Fight{ID: id, By: s.Rival, Rounds: rounds})
+	if r.again.IsZero() || until.Before(r.again) {
+		r.again = until
+	}
+}
+
+// keeps returns the name of a unit in words if it is there and keeps an object,
+// or else "".
+func (e *Engine) keeps(name unit.Name, id object.ID) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	k := e.units[name]
+	if k == nil {
+		return ""
+	}
+	if _, ok := k.status.Owned[id]; !ok {
+		return ""
+	}
+	return name.String()
+}
+
+// lookFor adds to what is known the objects that are ours and to be deleted,
+// asking the cluster for those that are out of sight.
+func (r *run) lookFor(ctx context.Context, st plan.State, gone inventory.Set) error {
+	for id := range gone {
+		s, seen := r.e.look.See(id)
+		if seen && !s.Gone {
+			st.Known[id] = plan.Known{UID: s.UID, Ours: s.Owner == r.u.Name, Exempt: s.Exempt, Deleting: s.Deleting}
+			continue
+		}
+		o, there, err := r.e.c.Cluster.Get(ctx, id)
+		if errors.Is(err, cluster.ErrNoKind) {
+			there, err = false, nil
+		}
+		if err != nil {
+			return err
+		}
+		if !there {
+			delete(st.Owned, id)
+			continue
+		}
+		owner, _ := r.e.c.Dialect.Owner(o.Labels())
+		st.Known[id] = plan.Known{UID: o.UID(), Ours: owner == r.u.Name, Exempt: r.e.c.Dialect.Exempt(o), Deleting: o.Deleting()}
+	}
+	return nil
+}
