@@ -134,9 +134,13 @@ func done(s plan.Step, live object.Object) Done {
 }
 
 // put applies the wanted object. Where other managers hold fields that are to
-// be taken over, it takes them and applies once more.
+// be taken over, or have put items beside ours that make it invalid, it takes
+// those and applies once more.
 func put(ctx context.Context, c cluster.Cluster, s plan.Step, by By) (object.Object, error) {
 	live, err := c.Apply(ctx, s.Want, by.how())
+	if errors.Is(err, cluster.ErrInvalid) {
+		return evict(ctx, c, s, by, err)
+	}
 	if err != nil || s.Exempt.Merge {
 		return live, err
 	}
@@ -148,6 +152,29 @@ func put(ctx context.Context, c cluster.Cluster, s plan.Step, by By) (object.Obj
 		return live, fmt.Errorf("take over fields: %w", err)
 	}
 	return c.Apply(ctx, s.Want, by.how())
+}
+
+// evict applies an object that was refused with cause, after it has made the
+// list items ours that others have put beside ours.
+func evict(ctx context.Context, c cluster.Cluster, s plan.Step, by By, cause error) (object.Object, error) {
+	patch, ok := eviction(ctx, c, s, by)
+	if !ok {
+		return object.Object{}, cause
+	}
+	if _, err := c.Patch(ctx, s.ID, cluster.Patch{Type: cluster.JSONPatch, Data: patch}, cluster.How{Manager: by.Manager}); err != nil {
+		return object.Object{}, errors.Join(cause, err)
+	}
+	return c.Apply(ctx, s.Want, by.how())
+}
+
+// eviction returns the patch that makes list items ours that others have put
+// beside ours, and whether there are any.
+func eviction(ctx context.Context, c cluster.Cluster, s plan.Step, by By) (patch []byte, ok bool) {
+	live, there, err := c.Get(ctx, s.ID)
+	if err != nil || !there {
+		return nil, false
+	}
+	return plan.Evict(s.Want, live, by.Manager)
 }
 
 // remove deletes the object that the step names, and only that one.
@@ -185,10 +212,19 @@ func try(ctx context.Context, c cluster.Cluster, s plan.Step, by By) Outcome {
 	switch {
 	case o.Err == nil:
 		o.Step = judge(s, o.Live)
+	case errors.Is(o.Err, cluster.ErrInvalid) && inTheWay(ctx, c, s, by):
+		o.Step.Verb, o.Step.Why, o.Err = plan.Update, "others have put items beside ours that make it invalid", nil
 	case s.Replace && errors.Is(o.Err, cluster.ErrInvalid) && replaceable(s.ID.Kind) && fresh(ctx, c, s, how) == nil:
 		o.Step.Verb, o.Step.Why, o.Err = plan.Recreate, "a field of it can't be changed: "+o.Err.Error(), nil
 	}
 	return o
+}
+
+// inTheWay reports whether others have put list items beside ours, without
+// which the object may well be valid.
+func inTheWay(ctx context.Context, c cluster.Cluster, s plan.Step, by By) bool {
+	_, ok := eviction(ctx, c, s, by)
+	return ok
 }
 
 // judge completes a step with what a dry run tells of the object that is there.

@@ -17,7 +17,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/object"
 )
 
@@ -67,10 +66,9 @@ says what else to try, and goes on until it is interrupted. Nothing is left behi
 	return cmd
 }
 
-// sync is the file of the sample repository that is applied by hand.
 const (
-	syncFile = "cluster/sync.yaml"
-	home     = "flux-system" // the namespace of the units
+	syncFile = "cluster/sync.yaml" // of the sample repository; it is applied by hand
+	home     = "flux-system"       // the namespace of its units
 )
 
 func (d *demo) run(ctx context.Context) (err error) {
@@ -82,15 +80,13 @@ func (d *demo) run(ctx context.Context) (err error) {
 	d.story = newStory(d.out, d.now)
 
 	ctx, broken := context.WithCancelCause(ctx)
-	defer broken(nil)
-	if err := d.start(ctx, broken); err != nil {
-		d.end()
-		return d.whole(ctx, err)
+	if err = d.start(ctx, broken); err == nil {
+		err = d.play(ctx)
 	}
-	err = d.play(ctx)
+	cause := context.Cause(ctx)
 	broken(nil)
 	d.end()
-	return d.whole(ctx, err)
+	return d.whole(err, cause)
 }
 
 // open makes the directory. remove takes it away unless it is to be kept.
@@ -140,7 +136,7 @@ func (d *demo) start(ctx context.Context, broken context.CancelCauseFunc) (err e
 		return err
 	}
 	d.story.say(green, "Git server", d.shop.url)
-	d.board = newBoard()
+	d.board = newBoard(d.story.heard)
 	for _, k := range d.kinds() {
 		d.board.watch(ctx, d.at.Cluster, k)
 	}
@@ -245,21 +241,15 @@ func (d *demo) pushed(ctx context.Context, at time.Time) {
 // feed returns the name of the sample's source.
 func (d *demo) feed() object.ID { return d.Language.nouns(true)[0].in(home, sample) }
 
-// whole returns err with what is known of its cause: what broke, and the ends of
-// the logs. An interruption is no error.
-func (d *demo) whole(ctx context.Context, err error) error {
-	var unwell *unwellError
-	cause := context.Cause(ctx)
+// whole returns err with what is known of it: what broke, if anything did, and
+// the ends of the logs. cause is why the demo was to end early, if it was; that
+// people end it is no error.
+func (d *demo) whole(err, cause error) error {
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(cause, context.Canceled) && !d.once:
 		return nil
-	case cause != nil && !errors.Is(cause, context.Canceled):
+	case cause != nil:
 		err = cause
-	case cause != nil && errors.Is(err, context.Canceled) && !errors.As(err, &unwell):
-		if !d.once {
-			return nil
-		}
-		err = errors.New("interrupted")
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "demo: %v", err)

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,15 +15,16 @@ import (
 
 // A board shows how objects stand, as the cluster's watches tell.
 type board struct {
-	all sync.WaitGroup // of the watches, and of what else works until it is closed
+	all   sync.WaitGroup       // of the watches, and of what else works until it is closed
+	heard func(cluster.Change) // is told of every change
 
 	mu      sync.Mutex
 	objects map[object.ID]object.Object // guarded by mu
 	changed chan struct{}               // guarded by mu; closed at the next change
 }
 
-func newBoard() *board {
-	return &board{objects: make(map[object.ID]object.Object), changed: make(chan struct{})}
+func newBoard(heard func(cluster.Change)) *board {
+	return &board{heard: heard, objects: make(map[object.ID]object.Object), changed: make(chan struct{})}
 }
 
 // watch keeps the board true to all objects of a kind until ctx is done.
@@ -41,6 +41,7 @@ func (b *board) watch(ctx context.Context, c cluster.Watcher, k object.Kind) {
 			default:
 				listed[ch.Object.ID()] = true
 				b.put(ch)
+				b.heard(ch)
 			}
 		}
 	})
@@ -127,8 +128,7 @@ func (v view) of(k object.Kind) []object.Object {
 	return all
 }
 
-// lacks says which units are not ready at a commit, or "" if all are and there
-// are as many as there should be.
+// lacks says which units are not ready at a commit, or "" if all are.
 func (d *demo) lacks(v view, commit string) string {
 	says, err := d.spoken()
 	if err != nil {
@@ -150,8 +150,8 @@ func (d *demo) lacks(v view, commit string) string {
 	switch {
 	case len(not) > 0:
 		return "not all is healthy: " + strings.Join(not, "; ")
-	case len(units) < d.shop.units:
-		return fmt.Sprintf("there are %d units of %d", len(units), d.shop.units)
+	case len(units) == 0:
+		return "there are no units"
 	}
 	return ""
 }
@@ -160,4 +160,3 @@ func (d *demo) lacks(v view, commit string) string {
 func (d *demo) healthy(ctx context.Context, commit string) error {
 	return d.board.until(ctx, d.timeout, func(v view) string { return d.lacks(v, commit) })
 }
-

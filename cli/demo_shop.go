@@ -49,9 +49,8 @@ func sampleTree(url string) (map[string]string, error) {
 // A shop is a Git server with the sample repository, and a clone of it.
 type shop struct {
 	url   string
-	head  string // the commit that was pushed last by us
-	units int    // that the sample asks for
-	first []object.Object
+	head  string          // the commit that was pushed last by us
+	first []object.Object // what is applied by hand
 
 	server *gitserver.Server
 	dir    string // the clone
@@ -100,11 +99,6 @@ func (s *shop) fill() error {
 	}
 	if s.first, err = object.Parse([]byte(files[syncFile])); err != nil {
 		return err
-	}
-	for name, data := range files {
-		if strings.HasPrefix(name, "cluster/") {
-			s.units += strings.Count("\n"+data, "\nkind: Kustomization\n")
-		}
 	}
 	return os.MkdirAll(s.dir, 0o700)
 }

@@ -5,6 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/digest"
@@ -83,6 +87,9 @@ func (r *run) state(ctx context.Context, objects []object.Object) (plan.State, e
 	if err := r.watch(ctx, r.st.Owned.Union(meant)); err != nil {
 		return st, err
 	}
+	if err := r.adopt(ctx, st.Want); err != nil {
+		return st, err
+	}
 	for _, w := range st.Want {
 		id := w.Object.ID()
 		if k, ok := r.known(id, markOf(w.Object.JSON())); ok {
@@ -93,6 +100,57 @@ func (r *run) state(ctx context.Context, objects []object.Object) (plan.State, e
 		return st, r.lookFor(ctx, st, r.st.Owned.Minus(meant))
 	}
 	return st, nil
+}
+
+// adopt looks at the objects that are ours by their labels and of which it is
+// not known how they were made: after the program has lost its memory, or has
+// taken the place of another that spoke the same language. Those that are
+// proven to be as they are wanted are noted as made so.
+func (r *run) adopt(ctx context.Context, want []plan.Want) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(r.e.c.Applies)
+	var mu sync.Mutex
+	found := make(map[object.ID]as)
+	for _, w := range want {
+		id := w.Object.ID()
+		s, _ := r.e.look.See(id)
+		_, known := r.k.made.Objects[id]
+		if known || s.Owner != r.u.Name || s.Gone || s.Entry == (observe.Entry{}) || s.Usurped {
+			continue
+		}
+		g.Go(func() error {
+			live, there, err := r.e.c.Cluster.Get(ctx, id)
+			if err != nil || !there {
+				return err
+			}
+			if !r.asWanted(ctx, w.Object, live) {
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			found[id] = madeAs(plan.Step{Want: w.Object, Exempt: w.Exempt}, r.e.look.Note(live))
+			return nil
+		})
+	}
+	err := g.Wait()
+	if len(found) > 0 && r.k.made.Objects == nil {
+		r.k.made.Objects = make(map[object.ID]as)
+	}
+	maps.Copy(r.k.made.Objects, found)
+	return err
+}
+
+// asWanted reports whether an apply of want would change nothing of live. Where
+// that can't be told it asks the server.
+func (r *run) asWanted(ctx context.Context, want, live object.Object) bool {
+	switch v := plan.Compare(want, live, manager); v.Answer {
+	case plan.Same:
+		return true
+	case plan.Different:
+		return false
+	}
+	would, err := r.e.c.Cluster.Apply(ctx, want, cluster.How{Manager: manager, Force: true, DryRun: true})
+	return err == nil && sameContent(live, would) && observe.EntryOf(live, manager) == observe.EntryOf(would, manager)
 }
 
 // own returns o with the marks of its owner, and without what is not to be

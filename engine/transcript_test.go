@@ -230,6 +230,7 @@ func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " | ") }
 //	annotate OBJECT KEY=VALUE
 //	wait DURATION
 //	restart
+//	lose                          restart without what was on disk
 //	show OBJECT                   its status
 //	list                          all objects but custom resources
 func (p *play) do(line string) {
@@ -269,6 +270,11 @@ func (p *play) do(line string) {
 	case "restart":
 		p.rest()
 		p.stop()
+		p.start()
+	case "lose":
+		p.rest()
+		p.stop()
+		p.check(os.RemoveAll(p.dir))
 		p.start()
 	case "show":
 		p.rest()

@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long anything may take. The machine may be slow.
-const patience = 60 * time.Second
+const patience = 30 * time.Second
 
 // ours selects the namespaces of scenarios.
 const ours = "scenario.sane.dev/test=yes"
@@ -291,7 +291,7 @@ func (s *scene) refused(id object.ID, reason string, words ...string) object.Obj
 				return false
 			}
 		}
-		return status == "False" && r == reason && observed(o)
+		return status == "False" && r == reason && current(o)
 	})
 }
 
@@ -299,6 +299,16 @@ func (s *scene) refused(id object.ID, reason string, words ...string) object.Obj
 func observed(o object.Object) bool {
 	v, _ := o.Get("status", "observedGeneration")
 	return fmt.Sprint(v) == fmt.Sprint(o.Generation())
+}
+
+// current reports whether the Ready condition is about the spec as it is.
+func current(o object.Object) bool {
+	v, _ := o.Get("status", "conditions")
+	list, _ := v.([]any)
+	return slices.ContainsFunc(list, func(c any) bool {
+		m, _ := c.(map[string]any)
+		return m["type"] == "Ready" && fmt.Sprint(m["observedGeneration"]) == fmt.Sprint(o.Generation())
+	})
 }
 
 // condition returns one of an object's conditions.

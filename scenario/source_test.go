@@ -120,6 +120,7 @@ func TestForcePush(t *testing.T) {
 func TestLostBranch(t *testing.T) {
 	s := open(t)
 	rev := s.commit(map[string]string{"cm.yaml": configMap("a")})
+	s.must(s.git.Set("app", "refs/heads/other", strings.TrimPrefix(rev, "main@sha1:")))
 	s.feed()
 	s.unit("apps")
 	s.ready("apps", rev)
@@ -130,8 +131,10 @@ func TestLostBranch(t *testing.T) {
 	s.ready("apps", rev)
 	s.delete(s.id(configMaps, "a"))
 	s.here(s.id(configMaps, "a"))
+	s.must(s.git.Set("app", "refs/heads/other", ""))
+	s.ask(s.feedID())
+	s.refused(s.feedID(), "EmptyGitRepository")
 	next := s.push(map[string]string{"cm.yaml": configMap("a", "n: new")})
-	s.ready("apps", next)
 	s.ready("apps", next)
 }
 

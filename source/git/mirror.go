@@ -67,6 +67,7 @@ func (s *Source) mirror(r *remote, idLen int) *mirror {
 func (m *mirror) snapshot(ctx context.Context, p place, w want, id string) (*snapshot, error) {
 	if m.has(id) {
 		if t, err := m.read(id); err == nil {
+			m.use(w)
 			return t, nil
 		}
 	}
@@ -256,6 +257,12 @@ func (m *mirror) touch() {
 	os.Chtimes(filepath.Join(m.dir, usedFile), now, now)
 }
 
+// use says that the ref of w is of use, if there is one.
+func (m *mirror) use(w want) {
+	now := m.src.Now()
+	os.Chtimes(filepath.Join(m.dir, w.own()), now, now)
+}
+
 // refs returns the commits under refs/sane and the files that name them.
 func (m *mirror) refs() map[string][]string {
 	refs := make(map[string][]string)
@@ -280,7 +287,7 @@ func (w want) own() string {
 
 // pull fetches a commit. It holds turn.
 func (m *mirror) pull(ctx context.Context, p place, w want, id string) error {
-	os.Chtimes(filepath.Join(m.dir, w.own()), m.src.Now(), m.src.Now())
+	m.use(w)
 	err := m.gitFetch(ctx, p, "--depth=1", "+"+id+":"+w.own())
 	if err != error(errRefused) {
 		return w.gone(err, id)
