@@ -63,7 +63,7 @@ func TestRun(t *testing.T) {
 	if o := one(run, c, again); o.Done != apply.Unchanged {
 		t.Errorf("the same again: %q, %v", o.Done, o.Err)
 	}
-	if o := one(run, c, step(plan.Update, cm(t, "y"))); o.Done != apply.Configured {
+	if o := one(run, c, step(plan.Update, cm(t, "z"))); o.Done != apply.Configured {
 		t.Errorf("another value: %q, %v", o.Done, o.Err)
 	}
 	del := plan.Step{Verb: plan.Delete, ID: cm(t, "").ID(), UID: "another"}
