@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -115,14 +116,22 @@ func (c *controller) ready(ctx context.Context) error {
 	}
 }
 
-// stopController stops the controller.
+// stopController stops the controller, and all that it has started.
 func (s *stage) stopController() {
 	s.sampler.follow(nil)
 	s.running.Store(nil)
-	if s.controller != nil {
-		s.controller.stop()
-	}
+	c := s.controller
 	s.controller = nil
+	if c == nil {
+		return
+	}
+	family := c.tree.named()
+	c.stop()
+	for pid, name := range family { // those in process groups of their own may have outlived it
+		if p, err := readProcess(pid); err == nil && p.name == name {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
 }
 
 // cpu returns the CPU time of the controller since it began.

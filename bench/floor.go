@@ -30,8 +30,8 @@ var bare = cluster.How{Manager: "sane-bench", Force: true}
 // A Floor is what the least that the contract asks for costs: one server-side
 // apply for each object that changes, and one status write for each unit.
 type Floor struct {
-	R time.Duration // median round trip of one bare apply on the idle server
-	C time.Duration // the client's CPU time for one bare apply
+	R time.Duration `json:"R_ns"` // median round trip of one bare apply on the idle server
+	C time.Duration `json:"C_ns"` // the client's CPU time for one bare apply
 
 	First     Cost // all objects of all units, and their statuses
 	Upgrade   Cost // one object of each unit, and their statuses

@@ -108,6 +108,17 @@ func (t *tree) members() []int {
 	return in
 }
 
+// named returns the names of the tree's processes by their ids.
+func (t *tree) named() map[int]string {
+	names := make(map[int]string)
+	for _, pid := range t.members() {
+		if p, err := readProcess(pid); err == nil {
+			names[pid] = p.name
+		}
+	}
+	return names
+}
+
 // descends reports whether a process is of the tree. t.mu is held.
 func (t *tree) descends(pid int) bool {
 	for range 32 {

@@ -103,8 +103,8 @@ func (d *demo) open() (remove func() error, err error) {
 		return nil, cmp.Or(err, fmt.Errorf("demo: --data %s is not empty", d.dir))
 	}
 	d.logs = map[string]string{
-		"the control plane": filepath.Join(d.dir, "control-plane.log"),
-		"the controller":    filepath.Join(d.dir, "controller.log"),
+		planeName:      filepath.Join(d.dir, "control-plane.log"),
+		controllerName: filepath.Join(d.dir, "controller.log"),
 	}
 	return func() error {
 		if d.keep {
@@ -191,7 +191,7 @@ func namespace(name string) object.Object {
 
 // logger returns the log of the controller.
 func (d *demo) logger() (*slog.Logger, error) {
-	f, err := os.OpenFile(d.logs["the controller"], os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(d.logs[controllerName], os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +219,7 @@ func (d *demo) keepUnits(ctx context.Context, log *slog.Logger, broken context.C
 	r.counts = newMeters(r.busy)
 	d.board.all.Go(func() {
 		if err := r.keep(ctx, d.at, says); ctx.Err() == nil {
-			broken(fmt.Errorf("the controller has ended: %w", cmp.Or(err, errors.New("for no reason"))))
+			broken(&partError{controllerName, cmp.Or(err, errors.New("it has ended"))})
 		}
 	})
 	return nil
@@ -242,7 +242,7 @@ func (d *demo) pushed(ctx context.Context, at time.Time) {
 func (d *demo) feed() object.ID { return d.Language.nouns(true)[0].in(home, sample) }
 
 // whole returns err with what is known of it: what broke, if anything did, and
-// the ends of the logs. cause is why the demo was to end early, if it was; that
+// the end of the log of who is to blame. cause is why the demo was to end early, if it was; that
 // people end it is no error.
 func (d *demo) whole(err, cause error) error {
 	switch {
@@ -251,15 +251,27 @@ func (d *demo) whole(err, cause error) error {
 	case cause != nil:
 		err = cause
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "demo: %v", err)
-	for _, who := range []string{"the control plane", "the controller"} {
-		if end := tail(d.logs[who], 12); end != "" {
-			fmt.Fprintf(&b, "\nthe end of what %s said:\n%s", who, end)
-		}
+	part := &partError{controllerName, err}
+	_ = errors.As(err, &part)
+	if end := tail(d.logs[part.who], 12); end != "" {
+		return fmt.Errorf("demo: %w\nThe end of what %s said:\n%s", err, part.who, end)
 	}
-	return errors.New(b.String())
+	return fmt.Errorf("demo: %w", err)
 }
+
+// A partError is what went wrong in a part of the demo.
+type partError struct {
+	who string
+	err error
+}
+
+const (
+	planeName      = "the control plane"
+	controllerName = "the controller"
+)
+
+func (e *partError) Error() string { return e.who + ": " + e.err.Error() }
+func (e *partError) Unwrap() error { return e.err }
 
 // tail returns the last n lines of a file that say more than the rest.
 func tail(file string, n int) string {

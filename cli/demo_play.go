@@ -207,7 +207,7 @@ var suggestions = template.Must(template.New("").Parse(`
 
 {{call .Bold "1. Push a change."}}
 
-    sed -i.bak 's/shop.web:3.1.0/shop\/web:3.2.0/' apps/base/web/deployment.yaml
+    sed -i.bak 's/web:3.1.0/web:3.2.0/' apps/base/web/deployment.yaml
     git commit -qam 'web 3.2.0' && git push
 
    It is rolled out in staging, then in production, while you watch here. The Git
@@ -233,10 +233,10 @@ var suggestions = template.Must(template.New("").Parse(`
 
 {{call .Bold "Look around."}}
 
-    sane get all -A                        units and sources: ready, revision, waits on what
-    sane plan -A                           what would change now: nothing
-    sane plan -n flux-system --all --path .    … and with the files in this directory
-    kubectl get deployments,pods -A        (the pods are kwok's: they run nothing)
+    sane get all -A                    units and sources: ready, revision, waits on what
+    sane plan -A                       what would change now: nothing
+    sane plan -A --path .              … and what if Git were as the files in this directory
+    kubectl get deployments,pods -A    (the pods are kwok's: nothing runs in them)
 
 Ctrl-C ends everything and leaves nothing behind.
 `))

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -147,5 +146,3 @@ type none struct{}
 func (none) Get(object.ID) (object.Object, bool, error) { return object.Object{}, false, nil }
 
 func env(key string) bool { return os.Getenv(key) != "" }
-
-var _ io.Writer = screen{}

@@ -162,12 +162,13 @@ func (r *run) done() bool {
 	return true
 }
 
-// join returns all errors as one, each once, or nil. It is a fault of the input
+// join returns all errors as one, in order of their text, or nil. It is a fault of the input
 // if all of them are.
 func join(errs []error) error {
 	if len(errs) == 0 {
 		return nil
 	}
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	input := true
 	for _, err := range errs {
 		input = input && (fault.IsInput(err) || errors.Is(err, cluster.ErrInvalid))

@@ -112,7 +112,7 @@ func (r *run) check(ctx context.Context, p *plan.Plan, n int, alone bool) bool {
 		}
 		for o := range apply.Check(ctx, r.e.c.Cluster, todo, r.by()) {
 			if o.Err != nil {
-				errs = append(errs, fmt.Errorf("dry-run failed: %w", o.Err))
+				errs = append(errs, o.Err)
 				continue
 			}
 			s.Replace(o.Step)

@@ -111,6 +111,9 @@ func (e *Engine) ask(ctx context.Context, f feed) (source.Status, *source.Snapsh
 		st.Err = fault.Input(fmt.Errorf("sources of type %q are not supported", f.want.Remote.Type))
 		return st, nil
 	}
+	if x, ok := src.(expirer); ok && f.want.Token != f.status.Token {
+		x.Expire(f.want.Remote.URL)
+	}
 	rev, err := src.Resolve(ctx, f.want.Remote, f.want.Ref)
 	if err != nil {
 		st.Err = err
@@ -133,6 +136,10 @@ func (e *Engine) ask(ctx context.Context, f feed) (source.Status, *source.Snapsh
 	snap.Tree = source.Filter(snap.Tree, f.want.Ignore)
 	return st, snap
 }
+
+// An expirer is a source that reuses its answers for a while, and can be told
+// not to: somebody who asks to look now has just pushed.
+type expirer interface{ Expire(url string) }
 
 // current reports whether the tree that is here is the one at rev.
 func (f feed) current(rev source.Revision) bool {

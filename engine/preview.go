@@ -109,7 +109,7 @@ func (e *Engine) try(ctx context.Context, u unit.Unit, v *Preview) error {
 		}
 		for o := range apply.Check(ctx, e.c.Cluster, todo, apply.By{Manager: u.Owner.Manager, Parallel: 8}) {
 			if o.Err != nil {
-				errs = append(errs, fmt.Errorf("dry-run failed: %w", o.Err))
+				errs = append(errs, o.Err)
 				continue
 			}
 			v.Would[o.Step.ID] = o.Live

@@ -203,7 +203,7 @@ func (r *run) conclude(ctx context.Context) (time.Time, priority) {
 		r.settle()
 		return due, prio
 	}
-	if err := r.say(ctx); err != nil {
+	if err := r.say(ctx); err != nil && ctx.Err() == nil {
 		r.e.log.Warn("write status", "unit", r.u.Name.String(), "error", err)
 		return r.e.soon(r.k.fails + 1), retried
 	}

@@ -154,8 +154,6 @@ spec:
           valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
         - name: POD_NAME
           valueFrom: {fieldRef: {fieldPath: metadata.name}}
-        - name: GOMEMLIMIT
-          valueFrom: {resourceFieldRef: {containerName: sane, resource: limits.memory}}
         - {name: HOME, value: /tmp}
         ports:
         - {name: http-prom, containerPort: 8080, protocol: TCP}

@@ -44,7 +44,7 @@ func TestCredentials(t *testing.T) {
 		{"ca", gitserver.Options{TLS: true, Username: "ada", Password: "right-pw"}, secret{"username": "ada", "password": "right-pw"},
 			func(g *gitserver.Server) secret {
 				return secret{"username": "ada", "password": "right-pw", "ca.crt": string(g.CA())}
-			}, "GitOperationFailed", "right-pw"},
+			}, "AuthenticationFailed", "right-pw"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			need(t)

@@ -66,12 +66,8 @@ func connect(d cli.Dial) (*cli.Place, error) {
 	}, nil
 }
 
-// fresh is for how long a server's answer is good enough: for those who ask at
-// the same time, but not for a person who has just pushed.
-const fresh = 500 * time.Millisecond
-
 func equip(p *cli.Place, e cli.Equipment) (*cli.Gear, error) {
-	repos, err := git.New(git.Config{Dir: filepath.Join(e.Dir, "git"), Fresh: fresh, Log: e.Log})
+	repos, err := git.New(git.Config{Dir: filepath.Join(e.Dir, "git"), Log: e.Log})
 	if err != nil {
 		return nil, err
 	}
