@@ -122,7 +122,7 @@ a GitRepository is a source, a Kustomization is a unit.`,
 	)
 	add(root, "look", getCommand(d), planCommand(d))
 	add(root, "act", reconcileCommand(d), suspendCommand(d), resumeCommand(d))
-	add(root, "host", installCommand(d), runCommand(d), demoCommand(d))
+	add(root, "host", installCommand(d), runCommand(d), demoCommand(d), BenchCommand(p.Bench))
 	root.AddCommand(versionCommand(d))
 	return root
 }

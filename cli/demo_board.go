@@ -100,18 +100,10 @@ func (b *board) until(ctx context.Context, most time.Duration, lacks func(view) 
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return &unwellError{after: most, why: why}
+			return fmt.Errorf("after %s, %s", most, why)
 		}
 	}
 }
-
-// An unwellError says that something has not become as it should be in time.
-type unwellError struct {
-	after time.Duration
-	why   string
-}
-
-func (e *unwellError) Error() string { return fmt.Sprintf("after %s, %s", e.after, e.why) }
 
 // A view is objects as they stand at one moment.
 type view map[object.ID]object.Object

@@ -124,8 +124,17 @@ func groupOf(apiVersion string) string {
 	return group
 }
 
-// caughtUp reports whether it was told that all units are ready at a commit.
-// The controller tells it a moment after it has told the cluster.
+// catchUp waits a moment for the news that units are ready at a commit: the
+// controller tells it just after it has told the cluster.
+func (s *story) catchUp(units []object.Object, commit string) {
+	for range 100 {
+		if s.caughtUp(units, commit) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 func (s *story) caughtUp(units []object.Object, commit string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -32,6 +32,9 @@ type Program struct {
 	// Manifests returns what is installed in a cluster to run Sane there.
 	Manifests func(Installation) ([]object.Object, error)
 
+	// Bench measures a controller, and is an error if a goal was not reached.
+	Bench func(context.Context, Benchmark) error
+
 	Now func() time.Time // nil means time.Now
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/sane-gitops/sane/cli"
 	"github.com/sane-gitops/sane/cluster/kube"
@@ -38,6 +37,7 @@ func program() cli.Program {
 		Dialect:   speak,
 		Equip:     equip,
 		Manifests: manifests,
+		Bench:     benchmark,
 	}
 }
 
