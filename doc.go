@@ -1,2 +1,121 @@
-// Package sane is a GitOps controller for Kubernetes.
+// Package sane is a GitOps controller for Kubernetes: it keeps clusters as Git
+// says, and speaks Flux's custom resources.
+//
+// There is no code here. This is the tour of the program, from the bottom up; a
+// package imports only packages that come before it, and internal/archtest holds
+// them to that. What the program does is one sentence, and the directories are
+// its words:
+//
+//	source → render → plan → apply → observe → report
+//
+// # Words
+//
+// Package digest names content by its SHA-256. Package fault tells errors that
+// need a person, and wait for a new revision or an edit, from errors that need
+// time, and are tried again later and later. Package object names and holds
+// Kubernetes objects: a Kind, an ID, an Object, which is a value that nobody
+// changes in place.
+//
+// # Values
+//
+// Package source names things that can move, a [source.Ref] such as a branch,
+// things that can't, a [source.Revision], and the tree at one, a
+// [source.Snapshot]. A [source.Feed] is a source that is kept fresh. Filter
+// leaves out what Flux's ignore rules leave out.
+//
+// Package trace records every read of a tree, that of a missing file included.
+// A Log holds for another tree if all its reads would come out the same; for
+// Git trees that is a comparison of object ids.
+//
+// Package inventory is the set of objects that a unit has made. Package health
+// judges an object by what it says of itself.
+//
+// Package render turns trees into objects. A [render.Keeper] keeps what a
+// renderer made, on disk and with its log, until a read would differ. Package
+// plan decides what is to be done: [plan.Make] takes what is wanted, what is
+// owned and what is known of the cluster, and returns stages of steps; it does
+// no I/O. Beside it are the rules by which objects are compared, taken over
+// from other field managers, and freed of what others left in them.
+//
+// Package unit is one thing to be kept as Git says, which is what a
+// Kustomization asks for, and its Status: how far it got, and why no further.
+// Package cluster says what is needed of a cluster: get, list, watch, apply,
+// create, patch, delete. Package report says what an event is, and who is told.
+//
+// # Verbs
+//
+// Package apply carries out the steps of a stage, or lets the server try them,
+// several at a time, and yields the outcome of each. Package observe watches
+// what was applied, one watch for each kind. Of an object it keeps a Sighting:
+// its health, and a digest of what managedFields says is ours, which changes if
+// anybody touches a field of ours.
+//
+// Package dialect says what it takes to speak another system's language:
+// custom resources in, feeds and units out; their statuses back, and events. It
+// does no I/O.
+//
+// # Adapters
+//
+// Each meets the outside in one way, and none knows another.
+//
+//   - source/git fetches into one bare mirror for each remote, by the git
+//     program, and reads trees by object id.
+//   - render/plain renders directories of manifests, render/kustomize those
+//     with a kustomization file, and render/worker has that done by other
+//     processes of this program, within bounds of time and memory.
+//   - cluster/kube is a cluster behind an API server; cluster/memory is one
+//     that answers as an API server does, for tests. Both pass
+//     cluster/clustertest, as sources pass source/sourcetest and renderers
+//     render/rendertest.
+//   - dialect/flux speaks GitRepository and Kustomization.
+//   - report/event writes Kubernetes events, report/webhook posts them.
+//   - install holds what a cluster needs before the program can run in it.
+//   - internal/gitserver serves repositories, for tests, the demo and the
+//     benchmark.
+//
+// # Engine
+//
+// Package engine keeps units as they should be. It knows the verbs and the
+// interfaces, and no adapter. Two queues hand out feeds and units, the most
+// urgent first and each to one worker at a time. This is the life of a push:
+//
+//   - A GitRepository's interval has passed, or somebody has annotated it with
+//     requestedAt. Its feed is handed out: the source says what the branch
+//     means now and, if that is new, fetches the tree. (feed.go)
+//   - All units of that feed are queued, first those that have read something
+//     that is different now.
+//   - A unit is handed out and brought as far as it can be brought (bring.go).
+//     Admit: is its source there, are the units before it ready at this
+//     revision? If not, it leaves the worker, and is queued again when that
+//     changes.
+//   - Render: most units get the result that was kept. If that is the same as
+//     before, and no object has changed since it was made (ledger.go), which is
+//     known without a request, the unit is done but for its new revision.
+//   - Plan: what is wanted is held against what was made and what is seen. The
+//     server tries all changes before the first is made.
+//   - Apply: the inventory is written first, what is meant beside what is
+//     there; then stage by stage, definitions and namespaces before the rest.
+//   - Observe: if the unit waits for health, it leaves the worker until a watch
+//     says that something has changed, or its time is up.
+//   - Prune: what is not wanted any more is deleted in reverse order, if it is
+//     ours.
+//   - Its status is written, if it says anything new, by the one function that
+//     writes any; events are told; the units that come after it are queued.
+//
+// An object that somebody else changes takes the same way: the observer's digest
+// of it differs, its unit is queued before others, and the plan has one step.
+// One that is changed again and again is brought back less and less often
+// (fight.go). Engine.Plan is the same without effect, for `sane plan`.
+//
+// # Programs
+//
+// Package cli is the command line: get, plan, reconcile, suspend, resume, and
+// run, which is the controller with its metrics, probes and lease. demo*.go is
+// `sane demo`, with its sample repository in cli/demo. Package bench measures a
+// controller, this one or another. cmd/sane is the only package that knows all
+// of them, and wires them together.
+//
+// Package devcluster, a module of its own, is a Kubernetes control plane in one
+// binary. The tests in scenario play with it and with the real program; those
+// in plan/plantest hold the rules of package plan against its API server.
 package sane

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/health"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/plan"
 )
@@ -17,10 +18,13 @@ import (
 // A By says in whose name plans are carried out, and how many steps at a time.
 type By struct {
 	Manager  string
-	Parallel int // 0 means 4
+	Parallel int  // 0 means 4
+	Brief    bool // of the objects in outcomes only what tells of their health is wanted, beside their metadata
 }
 
-func (b By) how() cluster.How { return cluster.How{Manager: b.Manager, Force: true} }
+func (b By) how(k object.Kind) cluster.How {
+	return cluster.How{Manager: b.Manager, Force: true, Brief: b.Brief && health.Silent(k)}
+}
 
 // An Outcome is what came of a step.
 type Outcome struct {
@@ -137,7 +141,7 @@ func done(s plan.Step, live object.Object) Done {
 // be taken over, or have put items beside ours that make it invalid, it takes
 // those and applies once more.
 func put(ctx context.Context, c cluster.Cluster, s plan.Step, by By) (object.Object, error) {
-	live, err := c.Apply(ctx, s.Want, by.how())
+	live, err := c.Apply(ctx, s.Want, by.how(s.ID.Kind))
 	if errors.Is(err, cluster.ErrInvalid) {
 		return evict(ctx, c, s, by, err)
 	}
@@ -151,7 +155,7 @@ func put(ctx context.Context, c cluster.Cluster, s plan.Step, by By) (object.Obj
 	if _, err := c.Patch(ctx, s.ID, cluster.Patch{Type: cluster.JSONPatch, Data: patch}, cluster.How{Manager: by.Manager}); err != nil {
 		return live, fmt.Errorf("take over fields: %w", err)
 	}
-	return c.Apply(ctx, s.Want, by.how())
+	return c.Apply(ctx, s.Want, by.how(s.ID.Kind))
 }
 
 // evict applies an object that was refused with cause, after it has made the
@@ -164,7 +168,7 @@ func evict(ctx context.Context, c cluster.Cluster, s plan.Step, by By, cause err
 	if _, err := c.Patch(ctx, s.ID, cluster.Patch{Type: cluster.JSONPatch, Data: patch}, cluster.How{Manager: by.Manager}); err != nil {
 		return object.Object{}, errors.Join(cause, err)
 	}
-	return c.Apply(ctx, s.Want, by.how())
+	return c.Apply(ctx, s.Want, by.how(s.ID.Kind))
 }
 
 // eviction returns the patch that makes list items ours that others have put
@@ -206,8 +210,8 @@ func try(ctx context.Context, c cluster.Cluster, s plan.Step, by By) Outcome {
 	if s.Verb == plan.Delete {
 		return o
 	}
-	how := by.how()
-	how.DryRun = true
+	how := by.how(s.ID.Kind)
+	how.DryRun, how.Brief = true, by.Brief
 	o.Live, o.Err = c.Apply(ctx, s.Want, how)
 	switch {
 	case o.Err == nil:

@@ -174,12 +174,20 @@ func (c *controller) sum(ctx context.Context, name string, is func(metric) bool)
 }
 
 // live returns how much of the controller's heap is in use, after it has
-// collected its garbage. It is 0 if the controller does not tell.
-func (c *controller) live(ctx context.Context) int64 {
-	if _, err := c.page(ctx, "/debug/pprof/heap?gc=1"); err != nil {
+// collected its garbage. It is 0 if the controller does not tell. Where profiles
+// are asked for, what is in the heap goes to one.
+func (s *stage) live(ctx context.Context, when string) int64 {
+	page, err := s.controller.page(ctx, "/debug/pprof/heap?gc=1")
+	if err != nil {
 		return 0
 	}
-	n, _ := c.sum(ctx, "go_memstats_heap_alloc_bytes", nil)
+	if s.Profiles != "" {
+		file := filepath.Join(s.Profiles, fmt.Sprintf("heap-%d-%s.pb.gz", s.n, when))
+		if err := os.WriteFile(file, page, 0o600); err != nil {
+			s.log.Warn("heap profile", "error", err)
+		}
+	}
+	n, _ := s.controller.sum(ctx, "go_memstats_heap_alloc_bytes", nil)
 	return int64(n)
 }
 

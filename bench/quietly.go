@@ -162,7 +162,7 @@ func memory(ctx context.Context, s *stage) (o Outcome, err error) {
 	const while = 5 * time.Second
 	s.sampler.reset()
 	peak := s.sampler.most()
-	before, live := s.sampler.steady(ctx, while), s.controller.live(ctx)
+	before, live := s.sampler.steady(ctx, while), s.live(ctx, "before")
 	pss := s.controller.tree.pss()
 	more := unitNames(2 * s.n)[s.n:]
 	ready := s.units.expect(more, readyAt(s.revision))
@@ -179,7 +179,7 @@ func memory(ctx context.Context, s *stage) (o Outcome, err error) {
 	if err := s.rest(ctx); err != nil {
 		return o, err
 	}
-	after, liveAfter := s.sampler.steady(ctx, while), s.controller.live(ctx)
+	after, liveAfter := s.sampler.steady(ctx, while), s.live(ctx, "after")
 	each := slope(0, float64(before.Total()), float64(perUnit*s.n), float64(after.Total()))
 	o.Rows = []Row{
 		{Workload: "memory", What: "peak of all so far", Measured: Quantity{float64(peak.Total()), Bytes}, Goal: Goal{"< 150 MiB", 150 << 20}},

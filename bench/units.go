@@ -25,12 +25,12 @@ var managed = []object.Kind{deployment, account, service, ingress}
 const perUnit = 4
 
 // about reports whether a request is about an object of a unit. What
-// Kubernetes' own controllers do with Deployments and Services goes by PUT and
-// POST or concerns the status, which no GitOps controller does to them.
+// Kubernetes' own controllers do with Deployments and Services goes by PUT or
+// concerns the status, which no GitOps controller does to them.
 func about(r Request) bool {
 	switch r.Resource {
 	case "deployments.apps", "serviceaccounts", "services", "ingresses.networking.k8s.io":
-		return r.Verb != "WATCH" && r.Verb != "PUT" && r.Verb != "POST" && r.Subresource == ""
+		return r.Verb != "WATCH" && r.Verb != "PUT" && r.Subresource == ""
 	}
 	return false
 }

@@ -67,7 +67,7 @@ creates namespaces, applies the custom resource definitions and leaves the units
 	f.IntVar(&b.Files, "files", 100_000, "`NUMBER` of other files in the monorepo")
 	f.IntVar(&b.History, "history", 2_000, "`NUMBER` of commits in the monorepo")
 	f.BoolVar(&b.Kustomize, "kustomize", false, "give each unit a kustomization.yaml")
-	f.StringVar(&b.Profiles, "profiles", "", "`DIR` for CPU profiles of the controller, of a few seconds each")
+	f.StringVar(&b.Profiles, "profiles", "", "`DIR` for profiles of the controller, which cost it a little")
 	f.BoolVar(&b.Keep, "keep", false, "leave the directory with logs and repositories")
 	f.StringVar(&b.JSON, "json", "", "`FILE` to write everything to")
 	return cmd

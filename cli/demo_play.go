@@ -37,7 +37,7 @@ func (d *demo) play(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	push, err := d.push(ctx, newVersion, "A push: "+newVersion.why)
+	push, err := d.push(ctx, newVersion)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (d *demo) firstSync(ctx context.Context) (time.Duration, error) {
 			return 0, err
 		}
 	}
-	d.story.say(green, "kubectl apply", syncFile)
+	d.story.say(green, "applied by hand", syncFile)
 	return d.settle(ctx, began)
 }
 
@@ -87,11 +87,11 @@ func (d *demo) settle(ctx context.Context, began time.Time) (time.Duration, erro
 
 // push pushes an edit and waits until everything is healthy. It returns how
 // long that took from when `git push` began.
-func (d *demo) push(ctx context.Context, e edit, title string) (time.Duration, error) {
+func (d *demo) push(ctx context.Context, e edit) (time.Duration, error) {
 	if err := d.shop.commit(ctx, e); err != nil {
 		return 0, err
 	}
-	began := d.story.chapter(title)
+	began := d.story.chapter("A push: " + e.why)
 	if err := d.shop.push(ctx); err != nil {
 		return 0, err
 	}
@@ -101,7 +101,7 @@ func (d *demo) push(ctx context.Context, e edit, title string) (time.Duration, e
 // delete deletes a Deployment as somebody might by hand.
 func (d *demo) delete(ctx context.Context) (figure, error) {
 	f := figure{what: "a deleted Deployment is back"}
-	began := d.story.chapter("kubectl delete deployment -n production web")
+	began := d.story.chapter("Somebody deletes " + web.String())
 	was, err := must(ctx, d.at.Cluster, web)
 	if err != nil {
 		return f, err
@@ -161,7 +161,7 @@ func (d *demo) blunder(ctx context.Context) (figure, error) {
 // correct takes the mistake back.
 func (d *demo) correct(ctx context.Context) (f figure, err error) {
 	f.what = "git push of the cure to all healthy"
-	f.took, err = d.push(ctx, correction, "A push: "+correction.why)
+	f.took, err = d.push(ctx, correction)
 	return f, err
 }
 

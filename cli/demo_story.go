@@ -109,7 +109,11 @@ func (s *story) Report(e report.Event) {
 	case e.Reason == "NewArtifact":
 		s.line(now, green, "source "+who, e.Message)
 	case e.Reason == "Progressing" && e.Message != "Health check passed":
-		s.did[who] = append(s.did[who], strings.Split(e.Message, "\n")...)
+		for line := range strings.SplitSeq(e.Message, "\n") {
+			if !slices.Contains(s.did[who], line) { // it may have begun again
+				s.did[who] = append(s.did[who], line)
+			}
+		}
 	case e.Reason == "ReconciliationSucceeded":
 		if len(s.did[who]) > 0 {
 			s.line(now, green, who, "ready: "+didWords(s.did[who]))

@@ -18,7 +18,7 @@ import (
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/render/kustomize"
-	"github.com/sane-gitops/sane/render/plain"
+	plaindir "github.com/sane-gitops/sane/render/plain"
 	"github.com/sane-gitops/sane/report"
 	"github.com/sane-gitops/sane/unit"
 )
@@ -39,7 +39,7 @@ func TestSample(t *testing.T) {
 	for name, data := range files {
 		tree[name] = &fstest.MapFile{Data: []byte(data)}
 	}
-	all := render.First(plain.Renderer{}, kustomize.Renderer{})
+	all := render.First(plaindir.Renderer{}, kustomize.Renderer{})
 	units := make(map[unit.Name]bool)
 	owner := make(map[object.ID]string)
 	asked := askedFor(t, files)
@@ -314,4 +314,3 @@ func TestDemoThatCannotStart(t *testing.T) {
 		t.Error(err)
 	}
 }
-

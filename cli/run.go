@@ -94,7 +94,7 @@ func (r *daemon) run(cmd *cobra.Command) (err error) {
 // the cluster allows, a part is left to git and to renderers.
 func beThrifty() {
 	if !env("GOGC") {
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(75)
 	}
 	if limit := allowance(); limit > 0 && !env("GOMEMLIMIT") {
 		debug.SetMemoryLimit(limit / 10 * 6)

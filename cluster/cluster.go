@@ -63,6 +63,7 @@ type How struct {
 	DryRun      bool   // let the server check and answer, and change nothing
 	Force       bool   // take fields from other managers (Apply only)
 	Subresource string // "status", or "" for the object itself
+	Brief       bool   // of the answer only apiVersion, kind and metadata are wanted
 }
 
 // A Patch is a change in one of Kubernetes' two plain patch formats.

@@ -91,7 +91,7 @@ func (r *run) keep(s plan.Step) {
 	r.k.made.Objects[s.ID] = madeAs(s, observe.Sighting{})
 }
 
-func (r *run) by() apply.By { return apply.By{Manager: manager, Parallel: r.e.c.Applies} }
+func (r *run) by() apply.By { return apply.By{Manager: manager, Parallel: r.e.c.Applies, Brief: true} }
 
 // check lets the server try all changes that it can judge before anything is
 // changed: from stage n on, or stage n alone where that had to wait for the ones

@@ -19,6 +19,11 @@ import (
 // A mark is a short digest.
 type mark [16]byte
 
+// MarshalText and UnmarshalText make marks short on disk.
+func (m mark) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, m[:]), nil }
+
+func (m *mark) UnmarshalText(text []byte) error { return (*observe.Entry)(m).UnmarshalText(text) }
+
 func markOf(data []byte) mark {
 	sum := sha256.Sum256(data)
 	return mark(sum[:16])

@@ -29,14 +29,14 @@ func (e *Engine) write(ctx context.Context, o, told object.Object) error {
 		return err
 	}
 	got, err := e.c.Cluster.Patch(ctx, o.ID(), cluster.Patch{Type: cluster.MergePatch, Data: data},
-		cluster.How{Manager: e.c.Dialect.Manager(o.ID().Kind), Subresource: "status"})
+		cluster.How{Manager: e.c.Dialect.Manager(o.ID().Kind), Subresource: "status", Brief: true})
 	if errors.Is(err, cluster.ErrNotFound) {
 		return nil // it has been deleted: nobody reads it any more
 	}
 	if err != nil {
 		return err
 	}
-	e.note(got)
+	e.note(told.With(got.ResourceVersion(), "metadata", "resourceVersion"))
 	return nil
 }
 

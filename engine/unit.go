@@ -190,8 +190,20 @@ func (r *run) wait(on unit.On, format string, args ...any) bool {
 	return false
 }
 
-// grace is how long a unit may wait before anybody is told.
-const grace = time.Second
+// How long a unit may wait before anybody is told.
+const (
+	grace      = time.Second
+	firstFetch = 30 * time.Second // for a source that is being fetched for the first time
+)
+
+// grace returns how long the unit may wait for what it waits for before anybody
+// is told.
+func (r *run) grace() time.Duration {
+	if r.st.Waits.On == unit.OnSource && r.found && r.src.status.Err == nil {
+		return firstFetch
+	}
+	return grace
+}
 
 // conclude takes in what became of the run, tells it where it is new, and
 // returns when to look at the unit again.
@@ -217,7 +229,7 @@ func (r *run) quiet() bool {
 	if r.st.Waits.On == "" {
 		return false
 	}
-	young := r.st.Ended.Sub(r.k.since) < grace
+	young := r.st.Ended.Sub(r.k.since) < r.grace()
 	if r.st.Waits.On == unit.OnHealth {
 		return young && !r.k.told.Ready() || r.stillUnwell()
 	}
@@ -241,8 +253,8 @@ func (r *run) due() (time.Time, priority) {
 		if r.k.since.IsZero() {
 			r.k.since = now
 		}
-		if now.Sub(r.k.since) < grace {
-			return r.k.since.Add(grace), changed
+		if g := r.grace(); now.Sub(r.k.since) < g {
+			return r.k.since.Add(g), changed
 		}
 		if r.st.Waits.On == unit.OnHealth || r.st.Waits.On == unit.OnStage {
 			return r.k.since.Add(max(r.u.Timeout, grace)), retried

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"strconv"
 	"unique"
@@ -17,6 +18,18 @@ import (
 // changes its time; so as long as the entry stays the same, the fields that we
 // applied have the values that we gave them. The zero Entry stands for none.
 type Entry [16]byte
+
+// MarshalText returns e in hexadecimal.
+func (e Entry) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, e[:]), nil }
+
+// UnmarshalText reads what MarshalText returned.
+func (e *Entry) UnmarshalText(text []byte) error {
+	if len(text) != hex.EncodedLen(len(e)) {
+		return hex.ErrLength
+	}
+	_, err := hex.Decode(e[:], text)
+	return err
+}
 
 // EntryOf returns the entry of a manager that applies (server-side apply).
 func EntryOf(o object.Object, manager string) Entry {

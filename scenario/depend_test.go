@@ -48,7 +48,7 @@ func TestCircle(t *testing.T) {
 }
 
 // TestUnhealthy: workloads that fail, each in its way, are told and then mended
-// by a push.
+// by a push. 30 s is the shortest timeout that Flux knows.
 func TestUnhealthy(t *testing.T) {
 	hasty := func(text string) string {
 		return strings.Replace(text, "progressDeadlineSeconds: 600", "progressDeadlineSeconds: 2", 1)
@@ -64,7 +64,7 @@ spec:
     spec: {restartPolicy: Never, containers: [{name: main, image: job}]}
 `
 	}
-	checks := []string{"timeout: 3s", "healthChecks: [{apiVersion: apps/v1, kind: Deployment, name: web, namespace: $NS}]"}
+	checks := []string{"timeout: 30s", "healthChecks: [{apiVersion: apps/v1, kind: Deployment, name: web, namespace: $NS}]"}
 	for _, tt := range []struct {
 		name      string
 		spec      []string
@@ -73,7 +73,7 @@ spec:
 	}{
 		{"deadline", []string{"wait: true"}, hasty(deployment("web", "web:1", 1, "fail")), hasty(deployment("web", "web:1", 1, "")),
 			[]string{"Deployment/$NS/web: "}},
-		{"timeout", []string{"wait: true", "timeout: 3s"}, deployment("web", "web:1", 1, "unready"), deployment("web", "web:1", 1, ""),
+		{"timeout", []string{"wait: true", "timeout: 30s"}, deployment("web", "web:1", 1, "unready"), deployment("web", "web:1", 1, ""),
 			[]string{"timeout", "Deployment/$NS/web: "}},
 		{"checks", checks,
 			deployment("web", "web:1", 1, "imagepull"), deployment("web", "web:2", 1, ""),

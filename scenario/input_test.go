@@ -84,7 +84,7 @@ func TestBadInput(t *testing.T) {
 				Links: map[string]string{"x/bad.yaml": "worse.yaml", "x/worse.yaml": "bad.yaml"}}, []string{"bad.yaml"}},
 		{"50 MB", "BuildFailed",
 			gitserver.Commit{Files: map[string]string{"x/bad.yaml": configMap("big") + "# " + strings.Repeat(strings.Repeat("x", 98)+"\n# ", 500_000) + "\n"}},
-			[]string{"x/bad.yaml", "MiB"}},
+			[]string{"x/bad.yaml", "limit"}},
 		{"too big for the cluster", "ReconciliationFailed",
 			gitserver.Commit{Files: map[string]string{"x/bad.yaml": configMap("big", "v: "+strings.Repeat("x", 2<<20))}},
 			[]string{"ConfigMap/$NS/big"}},
@@ -139,7 +139,7 @@ func TestBadPath(t *testing.T) {
 	s.unit("apps", "path: x")
 	s.ready("apps", "")
 	for _, path := range []string{"y", "../../../../etc", "x/good.yaml", "round", "out"} {
-		s.unit("apps", "path: "+path)
+		s.unit("apps", fmt.Sprintf("path: %q", path))
 		o := s.refused(s.unitID("apps"), "ArtifactFailed", "path")
 		_, _, message := condition(o, "Ready")
 		t.Logf("%-20s %s", path, message)
@@ -281,8 +281,14 @@ func TestEndingNamespace(t *testing.T) {
 	s.ready("others", "")
 	uid := s.get(namespace).UID()
 	s.apply(`{apiVersion: v1, kind: ConfigMap, metadata: {name: stuck, namespace: ` + inside + `, finalizers: [scenario.sane.dev/stuck]}}`)
+	t.Cleanup(func() {
+		_, _ = s.kubectl("patch", "configmap", "stuck", "-n", inside, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
+	})
 	s.delete(namespace)
-	s.refused(s.unitID("own"), "ReconciliationFailed", inside, "terminated")
+	s.until(s.unitID("own"), "says what it waits for", func(o object.Object) bool {
+		_, _, doing := condition(o, "Reconciling")
+		return strings.Contains(doing, "Namespace/"+inside) && strings.Contains(doing, "deletion")
+	})
 	s.refused(s.unitID("others"), "ReconciliationFailed", inside, "terminated")
 	s.patch(stuck, "tester", `{"metadata":{"finalizers":null}}`)
 	s.until(namespace, "is another", func(o object.Object) bool { return !o.IsZero() && o.UID() != uid && !o.Deleting() })

@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long anything may take. The machine may be slow.
-const patience = 30 * time.Second
+const patience = 75 * time.Second
 
 // ours selects the namespaces of scenarios.
 const ours = "scenario.sane.dev/test=yes"
@@ -74,6 +74,9 @@ func set(t *testing.T, on *stage, opts gitserver.Options) *scene {
 	t.Cleanup(func() {
 		if t.Failed() {
 			s.tell()
+		}
+		if s.alone {
+			s.release() // its controller has ended
 		}
 		_ = on.Delete(context.Background(), object.ID{Kind: namespaces, Name: s.ns}, cluster.Where{})
 	})
@@ -412,8 +415,7 @@ func (s *scene) run(args ...string) string {
 // directory of the test's.
 func (s *scene) controller(kubeconfig, data string, args ...string) *program {
 	s.Helper()
-	dir := s.logs()
-	p, err := startAs(data, filepath.Join(dir, "log"), []string{"RUNTIME_NAMESPACE=" + s.ns},
+	p, err := startAs(data, filepath.Join(s.TempDir(), "log"), []string{"RUNTIME_NAMESPACE=" + s.ns},
 		append([]string{"--kubeconfig", kubeconfig, "--watch-label-selector", alone + "=" + s.ns}, args...)...)
 	s.must(err)
 	s.Cleanup(func() {
@@ -423,10 +425,6 @@ func (s *scene) controller(kubeconfig, data string, args ...string) *program {
 		}
 	})
 	return p
-}
-
-func (s *scene) logs() string {
-	return s.TempDir()
 }
 
 // release takes the finalizers off what no controller is left for.

@@ -37,6 +37,7 @@ var tests = []struct {
 	{"watch of nothing", watchNothing},
 	{"selection by name", byName},
 	{"metadata only", metadata},
+	{"brief answers", brief},
 	{"a kind comes and goes", kinds},
 	{"status subresource", status},
 	{"custom resource with a schema", schema},
@@ -510,5 +511,20 @@ func canceled(b *bench) {
 	b.wants(err, context.Canceled)
 	for _, err := range b.List(ctx, b.configs()) {
 		b.wants(err, context.Canceled)
+	}
+}
+
+func brief(b *bench) {
+	for _, dry := range []bool{true, false} {
+		got, err := b.Apply(b.ctx, b.config("brief", "k", "v"), cluster.How{Manager: manager, Brief: true, DryRun: dry})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if _, more := got.Get("data"); more || got.ID() != b.config("brief").ID() || got.APIVersion() != "v1" || got.UID() == "" {
+			b.t.Errorf("dry-run %v returned %s", dry, got.JSON())
+		}
+	}
+	if v, _ := b.get(b.config("brief").ID()).Get("data", "k"); v != "v" {
+		b.t.Errorf("was applied with %v", v)
 	}
 }

@@ -180,7 +180,9 @@ var definitions = object.Kind{Group: "apiextensions.k8s.io", Name: "CustomResour
 
 // write makes a request for a change to one object.
 func (c *Cluster) write(ctx context.Context, r request, id object.ID, version string, how cluster.How) (object.Object, error) {
-	r.subresource = how.Subresource
+	if r.subresource = how.Subresource; how.Brief {
+		r.accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+	}
 	verb := r.verb
 	if how.DryRun {
 		verb = "dry-run " + verb
@@ -232,7 +234,11 @@ func (c *Cluster) answer(ctx context.Context, r request, id object.ID, version s
 	if err := c.wire.do(ctx, r, data); err != nil {
 		return object.Object{}, err
 	}
-	return object.FromJSON(data.Bytes())
+	o, err := object.FromJSON(data.Bytes())
+	if err != nil || r.accept == "" {
+		return o, err
+	}
+	return shape{res.apiVersion(version), id.Kind.Name, true}.object(o.Body()), nil
 }
 
 // A resource is how a kind is served.

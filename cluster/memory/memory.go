@@ -167,6 +167,11 @@ func (p picker) show(o object.Object) object.Object {
 	if !p.Metadata {
 		return o
 	}
+	return bare(o)
+}
+
+// bare returns o with its name and metadata alone.
+func bare(o object.Object) object.Object {
 	body := o.Body()
 	return object.Of(map[string]any{
 		"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": body["metadata"],

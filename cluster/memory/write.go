@@ -61,6 +61,9 @@ func (c *Cluster) write(ctx context.Context, call Call, do func(request) (object
 	if err := c.end(call); err != nil {
 		return object.Object{}, err
 	}
+	if call.Brief {
+		o = bare(o)
+	}
 	return o, nil
 }
 
