@@ -487,7 +487,8 @@ func (r *recorder) Patch(ctx context.Context, id object.ID, patch cluster.Patch,
 	defer r.p.settle()
 	switch {
 	case how.Subresource == "status" && err == nil:
-		r.p.say("status  %s/%s %s", id.Kind.Name, id.Name, summary(o))
+		whole, _, _ := r.Cluster.Get(ctx, id)
+		r.p.say("status  %s/%s %s", id.Kind.Name, id.Name, summary(whole))
 	case how.Subresource == "status":
 		r.p.say("status  %s/%s refused", id.Kind.Name, id.Name)
 	default:

@@ -49,11 +49,14 @@ func (d *disk) inspect(name string, data []byte) error {
 
 // references returns all paths that k names.
 func references(k types.Kustomization) []string {
+	//lint:ignore SA1019 the old fields are still read by kustomize
 	all := slices.Concat(k.Resources, k.Components, k.Bases, k.Crds, k.Configurations, k.Generators, k.Transformers, k.Validators)
 	all = append(all, k.OpenAPI["path"])
+	//lint:ignore SA1019 likewise
 	for _, p := range k.PatchesStrategicMerge {
 		all = append(all, string(p))
 	}
+	//lint:ignore SA1019 likewise
 	for _, p := range slices.Concat(k.Patches, k.PatchesJson6902) {
 		all = append(all, p.Path)
 	}
