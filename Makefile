@@ -6,8 +6,8 @@
 export GOTOOLCHAIN = local
 GO      = go
 SHELL   = /bin/bash
-VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS = -s -w -X main.version=$(VERSION)
+
+LDFLAGS = -s -w
 
 .PHONY: all demo test unit race scenario devcluster-test lint update bench clean
 

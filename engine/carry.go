@@ -2,10 +2,13 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/sane-gitops/sane/apply"
+	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/health"
 	"github.com/sane-gitops/sane/inventory"
 	"github.com/sane-gitops/sane/observe"
@@ -27,7 +30,7 @@ func (r *run) apply(ctx context.Context, p *plan.Plan) bool {
 	r.st.Phase = unit.Applying
 	r.k.made.begin(r.st.Rendered, meant)
 	for n, s := range p.Stages {
-		if n > 0 && !r.check(ctx, p, n, true) || !r.stage(ctx, p.Stages[n]) {
+		if n > 0 && !r.check(ctx, p, n, true) || !r.stage(ctx, *p, p.Stages[n]) {
 			return false
 		}
 		if s.Wait && !r.settled(s) {
@@ -56,8 +59,8 @@ func (r *run) announce(ctx context.Context, meant inventory.Set) bool {
 }
 
 // stage carries out one stage and notes what came of each step.
-func (r *run) stage(ctx context.Context, s plan.Stage) bool {
-	var errs []error
+func (r *run) stage(ctx context.Context, p plan.Plan, s plan.Stage) bool {
+	var refused []apply.Outcome
 	for _, step := range s.Steps {
 		if !step.Changes() {
 			r.keep(step)
@@ -65,7 +68,7 @@ func (r *run) stage(ctx context.Context, s plan.Stage) bool {
 	}
 	for o := range apply.Run(ctx, r.e.c.Cluster, s.Steps, r.by()) {
 		if o.Err != nil {
-			errs = append(errs, o.Err)
+			refused = append(refused, o)
 			continue
 		}
 		r.k.made.Objects[o.Step.ID] = madeAs(o.Step, r.e.look.Note(o.Live))
@@ -77,10 +80,7 @@ func (r *run) stage(ctx context.Context, s plan.Stage) bool {
 			r.e.log.Debug("applied", "object", o.Step.ID.String(), "done", string(o.Done))
 		}
 	}
-	if err := join(errs); err != nil {
-		return r.fail(err)
-	}
-	return true
+	return r.accepted(p, refused)
 }
 
 // keep notes what is known of an object that the plan leaves alone.
@@ -101,7 +101,7 @@ func (r *run) check(ctx context.Context, p *plan.Plan, n int, alone bool) bool {
 		return true
 	}
 	later := plan.Awaited(*p)
-	var errs []error
+	var refused []apply.Outcome
 	for i := n; i < len(p.Stages) && (i == n || !alone); i++ {
 		s := &p.Stages[i]
 		var todo []plan.Step
@@ -112,16 +112,37 @@ func (r *run) check(ctx context.Context, p *plan.Plan, n int, alone bool) bool {
 		}
 		for o := range apply.Check(ctx, r.e.c.Cluster, todo, r.by()) {
 			if o.Err != nil {
-				errs = append(errs, o.Err)
+				refused = append(refused, o)
 				continue
 			}
 			s.Replace(o.Step)
 		}
 	}
-	if err := join(errs); err != nil {
-		return r.fail(err)
+	return r.accepted(*p, refused)
+}
+
+// soonServed is how long it may take until a kind is served whose definition
+// has been established.
+const soonServed = 200 * time.Millisecond
+
+// accepted reports whether nothing was refused. If all that was is of kinds
+// which the plan itself defines, the run waits until they are served, or else
+// it fails.
+func (r *run) accepted(p plan.Plan, refused []apply.Outcome) bool {
+	var errs []error
+	for _, o := range refused {
+		if !errors.Is(o.Err, cluster.ErrNoKind) || !p.Defines(o.Step.ID.Kind) || r.late() {
+			errs = append(errs, o.Err)
+		}
 	}
-	return true
+	switch {
+	case len(refused) == 0:
+		return true
+	case len(errs) > 0:
+		return r.fail(join(errs))
+	}
+	r.again = r.e.now().Add(soonServed)
+	return r.wait(unit.OnStage, "the server does not serve %s yet", refused[0].Step.ID.Kind)
 }
 
 // certain reports whether a plan needs no dry run: its one change is either

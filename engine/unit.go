@@ -253,6 +253,9 @@ func (r *run) due() (time.Time, priority) {
 		if r.k.since.IsZero() {
 			r.k.since = now
 		}
+		if !r.again.IsZero() {
+			return r.again, changed
+		}
 		if g := r.grace(); now.Sub(r.k.since) < g {
 			return r.k.since.Add(g), changed
 		}

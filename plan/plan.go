@@ -228,14 +228,24 @@ func Awaited(p Plan) func(Step) bool {
 		if s.Verb != Create {
 			continue
 		}
-		switch s.ID.Kind {
-		case object.Kind{Name: "Namespace"}:
+		switch {
+		case s.ID.Kind == object.Kind{Name: "Namespace"}:
 			namespaces[s.ID.Name] = true
-		case object.Kind{Group: "apiextensions.k8s.io", Name: "CustomResourceDefinition"}:
+		case definition(s.ID.Kind):
 			kinds[defined(s.Want)] = true
 		}
 	}
 	return func(s Step) bool { return namespaces[s.ID.Namespace] || kinds[s.ID.Kind] }
+}
+
+// Defines reports whether the definition of a kind is part of the plan, whatever
+// is to be done about it.
+func (p Plan) Defines(k object.Kind) bool {
+	return slices.ContainsFunc(p.All(), func(s Step) bool { return definition(s.ID.Kind) && defined(s.Want) == k })
+}
+
+func definition(k object.Kind) bool {
+	return k == object.Kind{Group: "apiextensions.k8s.io", Name: "CustomResourceDefinition"}
 }
 
 // defined returns the kind that a CustomResourceDefinition defines.

@@ -29,11 +29,15 @@ func TestTroubledServer(t *testing.T) {
 	p := s.controller(f.kubeconfig, filepath.Join(t.TempDir(), "data"))
 	s.ready("apps", "")
 
-	// every answers each nth request itself.
+	// every answers each nth request itself, some times.
 	every := func(n int64, which func(*http.Request) bool, answer func(http.ResponseWriter)) frontRule {
+		const times = 8
 		var seen atomic.Int64
 		return func(w http.ResponseWriter, r *http.Request) bool {
-			if !which(r) || seen.Add(1)%n != 0 {
+			if !which(r) {
+				return false
+			}
+			if i := seen.Add(1); i%n != 0 || i > n*times {
 				return false
 			}
 			answer(w)

@@ -133,7 +133,7 @@ func TestRestart(t *testing.T) {
 		writes, dry := f.count()
 		t.Logf("%s: %d writes, %d dry runs", tt.name, len(writes), dry)
 		if len(writes) > 0 {
-			t.Errorf("%s: %q", tt.name, writes)
+			t.Errorf("%s: %q; the events are\n%s", tt.name, writes, s.run("get", "events", "--sort-by=.metadata.creationTimestamp"))
 		}
 		if !tt.lose && dry > 0 {
 			t.Errorf("%s: %d dry runs", tt.name, dry)
