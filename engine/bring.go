@@ -74,10 +74,10 @@ func (r *run) render(ctx context.Context, res *render.Result) bool {
 	return true
 }
 
-// late reports whether the unit has waited for as long as it may.
-func (r *run) late() bool {
+// late reports whether the unit has waited for as long as it may for one thing.
+func (r *run) late(on unit.On) bool {
 	g := goal{r.st.Generation, r.src.status.Revision}
-	return !r.k.since.IsZero() && r.k.goal == g && r.e.now().Sub(r.k.since) >= r.u.Timeout
+	return !r.k.since.IsZero() && r.k.on == on && r.k.goal == g && r.e.now().Sub(r.k.since) >= r.u.Timeout
 }
 
 // observe reports whether all is healthy whose health the unit is asked to wait
@@ -110,7 +110,7 @@ func (r *run) observe(ctx context.Context) bool {
 		return r.fail(fmt.Errorf("%w: %s", unit.ErrHealth, strings.Join(failed, "; ")))
 	case len(waits) == 0:
 		return true
-	case r.late():
+	case r.late(unit.OnHealth):
 		return r.fail(fmt.Errorf("%w: timeout after %s waiting for %s", unit.ErrHealth, r.u.Timeout, strings.Join(waits, "; ")))
 	}
 	return r.wait(unit.OnHealth, "%s", strings.Join(waits, "; "))

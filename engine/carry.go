@@ -131,7 +131,7 @@ const soonServed = 200 * time.Millisecond
 func (r *run) accepted(p plan.Plan, refused []apply.Outcome) bool {
 	var errs []error
 	for _, o := range refused {
-		if !errors.Is(o.Err, cluster.ErrNoKind) || !p.Defines(o.Step.ID.Kind) || r.late() {
+		if !errors.Is(o.Err, cluster.ErrNoKind) || !p.Defines(o.Step.ID.Kind) || r.late(unit.OnStage) {
 			errs = append(errs, o.Err)
 		}
 	}
@@ -168,7 +168,7 @@ func (r *run) settled(s plan.Stage) bool {
 		seen, _ := r.e.look.See(step.ID)
 		switch {
 		case step.Exempt.Ignore || seen.Health.Status == health.Healthy:
-		case r.late():
+		case r.late(unit.OnStage):
 			return r.fail(fmt.Errorf("%w: timeout waiting for %s: %s", unit.ErrHealth, step.ID, seen.Health.Why))
 		default:
 			return r.wait(unit.OnStage, "%s: %s", step.ID, seen.Health.Why)

@@ -26,6 +26,7 @@ type keeping struct {
 	made   ledger
 	fails  int       // in a row
 	since  time.Time // when it began to wait for what it waits for; zero if it does not
+	on     unit.On   // what it began to wait for then
 	goal   goal      // what it was brought to, or is being brought to
 	drift  map[object.ID]fight
 	unsaid []unit.Change // that nobody has been told of yet
@@ -212,7 +213,9 @@ func (r *run) conclude(ctx context.Context) (time.Time, priority) {
 	due, prio := r.due()
 	if r.quiet() {
 		r.k.unsaid = r.st.Changes
-		r.settle()
+		if r.st.Waits.On != unit.OnSource || !r.was.Ready() { // or else it is as ready as it was before a restart
+			r.settle()
+		}
 		return due, prio
 	}
 	if err := r.say(ctx); err != nil && ctx.Err() == nil {
@@ -250,8 +253,8 @@ func (r *run) due() (time.Time, priority) {
 		r.k.goal, r.k.since, r.k.fails = g, time.Time{}, 0
 	}
 	if r.st.Waits.On != "" {
-		if r.k.since.IsZero() {
-			r.k.since = now
+		if r.k.since.IsZero() || r.k.on != r.st.Waits.On {
+			r.k.since, r.k.on = now, r.st.Waits.On
 		}
 		if !r.again.IsZero() {
 			return r.again, changed

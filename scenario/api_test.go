@@ -174,7 +174,7 @@ func TestDowntime(t *testing.T) {
 	c.end()
 	rev = s.commit(map[string]string{"cm.yaml": configMap("a", "n: three"), "b.yaml": gitserver.Delete})
 	s.eventually("the push is noticed", func() bool { return len(p.says(rev)) > 0 })
-	c = begin(t, dir)
+	begin(t, dir)
 	s.ready("apps", rev)
 	s.gone(s.id(configMaps, "b"))
 	s.is(s.get(s.id(configMaps, "a")), "three", "data", "n")

@@ -39,6 +39,7 @@ func TestBadInput(t *testing.T) {
 	s.unit("apps", "path: x")
 	s.unit("beside", "path: beside")
 	s.ready("apps", "")
+	last := make(map[string]string)
 	for _, tt := range []struct {
 		name, reason string
 		commit       gitserver.Commit
@@ -46,10 +47,6 @@ func TestBadInput(t *testing.T) {
 	}{
 		{"invalid YAML", "BuildFailed",
 			gitserver.Commit{Files: map[string]string{"x/bad.yaml": "a: b: c\n"}}, []string{"x/bad.yaml", "invalid YAML"}},
-		{"not an object", "BuildFailed",
-			gitserver.Commit{Files: map[string]string{"x/bad.yaml": "just words\n"}}, []string{"x/bad.yaml"}},
-		{"no name", "BuildFailed",
-			gitserver.Commit{Files: map[string]string{"x/bad.yaml": "{apiVersion: v1, kind: ConfigMap}"}}, []string{"x/bad.yaml", "metadata.name"}},
 		{"twice", "BuildFailed",
 			gitserver.Commit{Files: map[string]string{"x/bad.yaml": configMap("good")}}, []string{"x/good.yaml", "x/bad.yaml", "ConfigMap/$NS/good"}},
 		{"unknown kind", "ReconciliationFailed",
@@ -66,8 +63,6 @@ func TestBadInput(t *testing.T) {
 		{"no namespace", "ReconciliationFailed",
 			gitserver.Commit{Files: map[string]string{"x/bad.yaml": "{apiVersion: v1, kind: ConfigMap, metadata: {name: bad}}"}},
 			[]string{"ConfigMap/bad", "namespace not specified"}},
-		{"missing resource", "BuildFailed",
-			gitserver.Commit{Files: map[string]string{"x/kustomization.yaml": "resources: [good.yaml, nothing.yaml]\n"}}, []string{"nothing.yaml"}},
 		{"base out of the tree", "BuildFailed",
 			gitserver.Commit{Files: map[string]string{"x/kustomization.yaml": "resources: [good.yaml, ../../../etc]\n"}}, []string{"../../../etc"}},
 		{"remote base", "BuildFailed",
@@ -90,7 +85,12 @@ func TestBadInput(t *testing.T) {
 			[]string{"ConfigMap/$NS/big"}},
 	} {
 		began := time.Now()
-		bad := s.write(tt.commit)
+		for name, text := range tt.commit.Files {
+			last[name] = text
+		}
+		next := tt.commit
+		next.Files = last
+		bad := s.write(next)
 		s.ask(s.feedID())
 		s.until(s.unitID("apps"), tt.name+": is refused at "+bad, func(o object.Object) bool {
 			status, reason, _ := condition(o, "Ready")
@@ -103,15 +103,15 @@ func TestBadInput(t *testing.T) {
 		}
 		_, _, message := condition(o, "Ready")
 		t.Logf("%-24s %4d ms  %.300s", tt.name, time.Since(began).Milliseconds(), message)
-		undo := make(map[string]string)
+		last = make(map[string]string) // it is taken back with the next one
 		for name := range tt.commit.Files {
-			undo[name] = gitserver.Delete
+			last[name] = gitserver.Delete
 		}
 		for name := range tt.commit.Links {
-			undo[name] = gitserver.Delete
+			last[name] = gitserver.Delete
 		}
-		s.ready("apps", s.push(undo))
 	}
+	s.ready("apps", s.push(last))
 	s.same("left", s.owned(configMaps, "apps"), "good")
 	s.same("left", s.owned(services, "apps"))
 }
@@ -133,7 +133,7 @@ func (s *scene) write(c gitserver.Commit) string {
 // deleted.
 func TestBadPath(t *testing.T) {
 	s := open(t)
-	rev := s.commit(map[string]string{"x/good.yaml": configMap("good")})
+	s.commit(map[string]string{"x/good.yaml": configMap("good")})
 	s.write(gitserver.Commit{Links: map[string]string{"round": "about", "about": "round", "out": "../../etc"}})
 	s.feed()
 	s.unit("apps", "path: x")
@@ -149,7 +149,6 @@ func TestBadPath(t *testing.T) {
 	}
 	s.unit("apps", "path: /x/")
 	s.ready("apps", "")
-	_ = rev
 }
 
 // TestBadObject: requests that contradict themselves, and what is not there.

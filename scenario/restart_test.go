@@ -7,10 +7,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/internal/gitserver"
 	"github.com/sane-gitops/sane/object"
 )
 
@@ -98,9 +101,22 @@ var manyKinds = []object.Kind{
 }
 
 // TestRestart: a controller that starts anew changes nothing, and with the data
-// that it had it does not even ask.
+// that it had it does not even ask. Nor does it say anything while the Git
+// server takes its time.
 func TestRestart(t *testing.T) {
-	s := openAlone(t)
+	need(t)
+	t.Parallel()
+	var slow atomic.Bool
+	s := set(t, home, gitserver.Options{Hook: func(_ http.ResponseWriter, r *http.Request) bool {
+		if slow.Load() {
+			select {
+			case <-time.After(2 * time.Second):
+			case <-r.Context().Done():
+			}
+		}
+		return false
+	}})
+	s.alone = true
 	f := stand(t, s.stage)
 	data := filepath.Join(t.TempDir(), "data")
 	rev := s.commit(map[string]string{
@@ -119,9 +135,10 @@ func TestRestart(t *testing.T) {
 	before := s.standing()
 
 	for _, tt := range []struct {
-		name string
-		lose bool
-	}{{"same data", false}, {"no data", true}} {
+		name       string
+		lose, slow bool
+	}{{"same data", false, false}, {"slow source", false, true}, {"no data", true, true}} {
+		slow.Store(tt.slow)
 		if tt.lose {
 			s.must(os.RemoveAll(data))
 		}
@@ -140,6 +157,7 @@ func TestRestart(t *testing.T) {
 		}
 		s.same(tt.name, s.standing(), before...)
 	}
+	slow.Store(false)
 	s.controller(f.kubeconfig, data) // for the end of the scene
 	s.run("delete", "kustomization,gitrepository", "--all", "--timeout=60s")
 }
