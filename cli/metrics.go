@@ -15,20 +15,17 @@ import (
 // meters are what /metrics tells. The names that begin with gotk are Flux's.
 type meters struct {
 	all      *prometheus.Registry
-	took     *prometheus.HistogramVec
+	took     *durations
 	requests *prometheus.CounterVec
 	waited   *prometheus.HistogramVec
+	renders  prometheus.Counter
 }
 
 // newMeters returns meters of nothing yet; busy is asked how much there is to do.
 func newMeters(busy func() float64) *meters {
 	m := &meters{
-		all: prometheus.NewRegistry(),
-		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "gotk_reconcile_duration_seconds",
-			Help:    "How long it took to bring a unit, or to find out that nothing was to be done.",
-			Buckets: prometheus.ExponentialBucketsRange(10e-3, 1800, 10),
-		}, []string{"kind", "name", "namespace"}),
+		all:  prometheus.NewRegistry(),
+		took: newDurations(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sane_api_requests_total",
 			Help: "Requests to the API server; code 0 is no answer.",
@@ -38,8 +35,12 @@ func newMeters(busy func() float64) *meters {
 			Help:    "How long the API server took to answer; watches are not counted.",
 			Buckets: []float64{.001, .005, .02, .1, .5, 2, 10, 30},
 		}, []string{"verb"}),
+		renders: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "sane_renders_total",
+			Help: "Units that had to be rendered anew.",
+		}),
 	}
-	m.all.MustRegister(m.took, m.requests, m.waited,
+	m.all.MustRegister(m.took, m.requests, m.waited, m.renders,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "sane_queue_length",
@@ -49,8 +50,10 @@ func newMeters(busy func() float64) *meters {
 }
 
 func (m *meters) kept(u unit.Name, d time.Duration) {
-	m.took.WithLabelValues(u.Kind.Name, u.Name, u.Namespace).Observe(d.Seconds())
+	m.took.observe(u, d)
 }
+
+func (m *meters) rendered(unit.Name) { m.renders.Inc() }
 
 func (m *meters) request(verb, resource string, code int, d time.Duration) {
 	m.requests.WithLabelValues(verb, resource, strconv.Itoa(code)).Inc()

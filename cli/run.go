@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 	"sync"
@@ -85,19 +86,48 @@ func (r *daemon) run(cmd *cobra.Command) (err error) {
 	if cmd.Flags().Changed("requeue-dependency") {
 		r.log.Info("--requeue-dependency is not needed: dependencies are watched")
 	}
-	beThrifty()
+	beThrifty(cmd.Context())
 	return r.serve(cmd.Context())
 }
 
-// beThrifty trades a little time for memory, unless the environment says
-// otherwise: what is alive is little, and comes in bursts. Of the memory that
-// the cluster allows, a part is left to git and to renderers.
-func beThrifty() {
-	if !env("GOGC") {
-		debug.SetGCPercent(75)
-	}
+// beThrifty trades time for memory, unless the environment says otherwise: of
+// the memory that the cluster allows, a part is left to git and to renderers.
+func beThrifty(ctx context.Context) {
 	if limit := allowance(); limit > 0 && !env("GOMEMLIMIT") {
 		debug.SetMemoryLimit(limit / 10 * 6)
+	}
+	if !env("GOGC") {
+		debug.SetGCPercent(generous)
+		go tuneGC(ctx)
+	}
+}
+
+// How much garbage there may be, in percent of what is alive: much while that
+// is little, since collecting then frees next to nothing, and little once it
+// is much.
+const (
+	generous = 200
+	thrifty  = 40
+	spare    = 32 << 20 // bytes of garbage that are always all right
+)
+
+// tuneGC keeps the garbage collector between generous and thrifty until ctx is
+// done.
+func tuneGC(ctx context.Context) {
+	alive := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	last := generous
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(2 * time.Second):
+		}
+		metrics.Read(alive)
+		percent := min(max(int(100*spare/max(alive[0].Value.Uint64(), 1)), thrifty), generous)
+		if percent != last {
+			debug.SetGCPercent(percent)
+			last = percent
+		}
 	}
 }
 
@@ -169,7 +199,7 @@ func (r *daemon) keep(ctx context.Context, place *Place, says dialect.Dialect) (
 		Cluster: place.Cluster, Sources: gear.Sources, Renderer: gear.Renderer, Dialect: says,
 		Dir:   filepath.Join(r.dir, "units"),
 		Units: r.units, Feeds: r.feeds, Applies: r.applies,
-		Selector: r.selector, Kept: r.counts.kept, Log: r.log,
+		Selector: r.selector, Kept: r.counts.kept, Rendered: r.counts.rendered, Log: r.log,
 	}
 	if !r.everyNamespace {
 		c.Namespace = place.Namespace

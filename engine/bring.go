@@ -67,6 +67,9 @@ func (r *run) render(ctx context.Context, res *render.Result) bool {
 		return r.fail(err)
 	}
 	if fresh {
+		if r.e.c.Rendered != nil {
+			r.e.c.Rendered(r.u.Name)
+		}
 		r.e.log.Debug("rendered", "unit", r.u.Name.String(), "rev", r.st.Attempted.Name)
 	}
 	*res = got

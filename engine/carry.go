@@ -132,7 +132,7 @@ func (r *run) accepted(p plan.Plan, refused []apply.Outcome) bool {
 	var errs []error
 	for _, o := range refused {
 		if !errors.Is(o.Err, cluster.ErrNoKind) || !p.Defines(o.Step.ID.Kind) || r.late(unit.OnStage) {
-			errs = append(errs, o.Err)
+			errs = append(errs, in(o.Step.From, o.Err))
 		}
 	}
 	switch {
@@ -143,6 +143,14 @@ func (r *run) accepted(p plan.Plan, refused []apply.Outcome) bool {
 	}
 	r.again = r.e.now().Add(soonServed)
 	return r.wait(unit.OnStage, "the server does not serve %s yet", refused[0].Step.ID.Kind)
+}
+
+// in returns err with the name of the file that it is about, if that is known.
+func in(file string, err error) error {
+	if file == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", file, err)
 }
 
 // certain reports whether a plan needs no dry run: its one change is either

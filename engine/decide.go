@@ -77,11 +77,12 @@ func (r *run) state(ctx context.Context, objects []object.Object) (plan.State, e
 	st := plan.State{Owned: r.st.Owned, Known: make(map[object.ID]plan.Known)}
 	meant := make(inventory.Set)
 	for _, o := range objects {
+		o, file := render.From(o)
 		o, err := r.e.own(ctx, o, r.u)
 		if err != nil {
-			return st, err
+			return st, in(file, err)
 		}
-		st.Want = append(st.Want, plan.Want{Object: o, Exempt: r.e.c.Dialect.Exempt(o)})
+		st.Want = append(st.Want, plan.Want{Object: o, Exempt: r.e.c.Dialect.Exempt(o), From: file})
 		meant[o.ID()] = o.Version()
 	}
 	if err := r.watch(ctx, r.st.Owned.Union(meant)); err != nil {

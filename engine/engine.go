@@ -47,6 +47,10 @@ type Config struct {
 	// nothing was to be done. nil means that nobody wants to know.
 	Kept func(unit.Name, time.Duration)
 
+	// Rendered is told of each unit that had to be rendered anew. nil means
+	// that nobody wants to know.
+	Rendered func(unit.Name)
+
 	Now func() time.Time // nil means time.Now
 	Log *slog.Logger     // nil means slog.Default()
 }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"sync"
@@ -20,36 +19,6 @@ type asking struct {
 	feeds []source.FeedName
 	units []unit.Name
 	round int // the listing in which it was last put
-}
-
-// A state is how a custom resource stands, packed: there may be many.
-type state struct {
-	uid      string
-	version  string // the resource version
-	question mark   // of all that it asks
-	data     []byte // its JSON form, without managed fields
-}
-
-func stateOf(o object.Object) state {
-	o = o.Without("metadata", "managedFields")
-	return state{o.UID(), o.ResourceVersion(), question(o), o.JSON()}
-}
-
-// object returns the custom resource.
-func (s state) object() object.Object {
-	o, err := object.FromJSON(s.data)
-	if err != nil {
-		panic("engine: " + err.Error()) // it was made by JSON
-	}
-	return o
-}
-
-// newer returns the later of two states of one object.
-func (s state) newer(t state) state {
-	if older(t.version, s.version) {
-		return s
-	}
-	return t
 }
 
 // intake begins to watch the dialect's kinds, and closes e.ready when all have
@@ -132,7 +101,7 @@ func (e *Engine) take(ctx context.Context, o object.Object, round int) {
 	}
 	e.mu.Unlock()
 	if !same {
-		e.read(ctx, o, round)
+		e.read(ctx, o, now, round)
 	}
 }
 
@@ -146,7 +115,7 @@ func (e *Engine) unrecalled(a asking) bool {
 }
 
 // read asks the dialect what o asks for, and sees to it.
-func (e *Engine) read(ctx context.Context, o object.Object, round int) {
+func (e *Engine) read(ctx context.Context, o object.Object, is state, round int) {
 	r := e.refs.reader(ctx, o.ID())
 	want, err := e.c.Dialect.Read(o, r)
 	r.done()
@@ -155,7 +124,7 @@ func (e *Engine) read(ctx context.Context, o object.Object, round int) {
 		e.refs.again(o.ID())
 		return
 	}
-	now := asking{state: stateOf(o), round: round}
+	now := asking{state: is, round: round}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, f := range want.Feeds {
@@ -194,26 +163,6 @@ func (e *Engine) release(old, now asking) {
 			e.dropUnit(u)
 		}
 	}
-}
-
-// question returns a digest of all that a custom resource asks: all but its
-// status and what the server keeps for itself.
-func question(o object.Object) mark {
-	spec, _ := o.Get("spec")
-	data, err := json.Marshal([]any{o.Generation(), spec, o.Labels(), o.Annotations(), o.Finalizers(), o.Deleting()})
-	if err != nil {
-		panic("engine: " + err.Error()) // it was decoded from JSON
-	}
-	return markOf(data)
-}
-
-// older reports whether resource version a comes before b. They are numbers
-// without leading zeros.
-func older(a, b string) bool {
-	if len(a) != len(b) {
-		return len(a) < len(b)
-	}
-	return a < b
 }
 
 // object returns the custom resource of that name as last seen.
@@ -351,7 +300,7 @@ func (r *references) reread(id object.ID) {
 	a, ok := r.e.asked[id]
 	r.e.mu.Unlock()
 	if ok {
-		r.e.read(r.ctx, a.object(), a.round)
+		r.e.read(r.ctx, a.object(), a.state, a.round)
 	}
 }
 

@@ -55,11 +55,12 @@ func (e *Engine) survey(ctx context.Context, u unit.Unit, owned inventory.Set, o
 	st := plan.State{Known: make(map[object.ID]plan.Known), Owned: owned}
 	ids := owned.Union(nil)
 	for _, o := range objects {
+		o, file := render.From(o)
 		o, err := e.own(ctx, o, u)
 		if err != nil {
-			return st, err
+			return st, in(file, err)
 		}
-		st.Want = append(st.Want, plan.Want{Object: o, Exempt: e.c.Dialect.Exempt(o)})
+		st.Want = append(st.Want, plan.Want{Object: o, Exempt: e.c.Dialect.Exempt(o), From: file})
 		ids[o.ID()] = o.Version()
 	}
 	var mu sync.Mutex
@@ -108,7 +109,7 @@ func (e *Engine) try(ctx context.Context, u unit.Unit, v *Preview) error {
 		}
 		for o := range apply.Check(ctx, e.c.Cluster, todo, apply.By{Manager: u.Owner.Manager, Parallel: 8}) {
 			if o.Err != nil {
-				errs = append(errs, o.Err)
+				errs = append(errs, in(o.Step.From, o.Err))
 				continue
 			}
 			v.Would[o.Step.ID] = o.Live

@@ -2,6 +2,8 @@
 package health
 
 import (
+	"slices"
+
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 
 	"github.com/sane-gitops/sane/object"
@@ -50,6 +52,9 @@ func Of(o object.Object) Verdict {
 	}
 	switch r.Status {
 	case status.CurrentStatus:
+		if o.ID().Kind == job && !complete(o) { // kstatus is content with one that has begun
+			return Verdict{Progressing, r.Message}
+		}
 		return Verdict{}
 	case status.FailedStatus:
 		return Verdict{Degraded, r.Message}
@@ -57,6 +62,18 @@ func Of(o object.Object) Verdict {
 		return Verdict{Unknown, r.Message}
 	}
 	return Verdict{Progressing, r.Message}
+}
+
+var job = object.Kind{Group: "batch", Name: "Job"}
+
+// complete reports whether a Job has done its work.
+func complete(o object.Object) bool {
+	v, _ := o.Get("status", "conditions")
+	list, _ := v.([]any)
+	return slices.ContainsFunc(list, func(c any) bool {
+		m, _ := c.(map[string]any)
+		return m["type"] == "Complete" && m["status"] == "True"
+	})
 }
 
 // Silent reports whether objects of kind k say nothing of their health beyond

@@ -13,8 +13,8 @@ import (
 
 // FromJSON returns the object that data is the JSON form of.
 func FromJSON(data []byte) (Object, error) {
-	var body map[string]any
-	if err := utiljson.Unmarshal(data, &body); err != nil {
+	body, err := decode(data)
+	if err != nil {
 		return Object{}, err
 	}
 	return Object{body}, nil

@@ -160,6 +160,10 @@ func (w *Watcher) follow(ctx context.Context, s scope, kw *watch) {
 			listed()
 		}
 	}
+	if errors.Is(last, cluster.ErrNoKind) { // and so no object of it
+		w.take(s.kind, kw, cluster.Change{Type: cluster.Listing})
+		w.take(s.kind, kw, cluster.Change{Type: cluster.Listed})
+	}
 	if last == nil {
 		last = errors.New("watch ended")
 	}

@@ -24,6 +24,7 @@ type State struct {
 type Want struct {
 	Object object.Object
 	Exempt Exemption // asked for by the object itself
+	From   string    // the file that it comes from, if that is known
 }
 
 // An Exemption is what an object's own labels and annotations ask of the unit
@@ -70,6 +71,7 @@ type Step struct {
 	Verb    Verb
 	ID      object.ID
 	Want    object.Object // zero for Delete and Hold
+	From    string        // the file that Want comes from, if that is known
 	UID     string        // of the object that is there, if it is known
 	Version string        // of that object, if it is known
 	Exempt  Exemption     // of the wanted and the live object together
@@ -151,11 +153,11 @@ func check(s State) error {
 	for _, w := range s.Want {
 		id := w.Object.ID()
 		if seen[id] {
-			wrong = append(wrong, fmt.Sprintf("%s is there twice", id))
+			wrong = append(wrong, from(w)+fmt.Sprintf("%s is there twice", id))
 		}
 		seen[id] = true
 		if k, ok := s.Known[id]; ok && k.Owner != "" && !k.Ours {
-			wrong = append(wrong, fmt.Sprintf("%s is kept by %s: take it out of one of the two", id, k.Owner))
+			wrong = append(wrong, from(w)+fmt.Sprintf("%s is kept by %s: take it out of one of the two", id, k.Owner))
 		}
 	}
 	if len(wrong) > 0 {
@@ -164,11 +166,19 @@ func check(s State) error {
 	return nil
 }
 
+// from returns what a message about w begins with.
+func from(w Want) string {
+	if w.From == "" {
+		return ""
+	}
+	return w.From + ": "
+}
+
 func apply(w Want, known map[object.ID]Known, p Policy) Step {
 	id := w.Object.ID()
 	k, there := known[id]
 	step := Step{
-		Verb: Create, ID: id, Want: w.Object, UID: k.UID,
+		Verb: Create, ID: id, Want: w.Object, From: w.From, UID: k.UID,
 		Exempt:  both(w.Exempt, k.Exempt),
 		Replace: p.Replace || w.Exempt.Force,
 		Why:     "not there yet",

@@ -48,9 +48,10 @@ type Keeper struct {
 
 // A Result is a rendering. Its objects are had by [Keeper.Objects].
 type Result struct {
-	Digest digest.Digest // of the objects: of their JSON, a line for each
+	Digest digest.Digest // of the objects: of their JSON, a line for each, whatever files they come from
 
 	key     string
+	stored  sum
 	in      Input
 	objects []object.Object // if they have just been made
 }
@@ -61,7 +62,8 @@ type sum = [sha256.Size]byte
 type kept struct {
 	recipe  sum // and of the renderers' version
 	reads   questions
-	objects sum
+	objects sum // of what is stored
+	digest  sum // of the objects, whatever files they come from
 }
 
 // broken is a rendering that failed.
@@ -111,7 +113,7 @@ func (k *Keeper) Render(ctx context.Context, key string, in Input) (res Result, 
 	k.mu.Unlock()
 	switch {
 	case ok && old.recipe == recipe && old.reads.hold(in.Tree):
-		return Result{Digest: digestOf(old.objects), key: key, in: in}, false, nil
+		return old.result(key, in), false, nil
 	case isBad && bad.recipe == recipe && bad.reads.hold(in.Tree):
 		return Result{}, false, bad.err
 	}
@@ -144,11 +146,17 @@ func (k *Keeper) render(ctx context.Context, key string, in Input, recipe sum) (
 		return Result{}, err
 	}
 	data := encode(objects)
-	e := kept{recipe, reads, sha256.Sum256(data)}
+	e := kept{recipe, reads, sha256.Sum256(data), sha256.Sum256(encode(withoutFrom(objects)))}
 	if err := k.keep(key, e, data); err != nil {
 		k.log.Warn("rendered objects not kept", "unit", key, "err", err)
 	}
-	return Result{Digest: digestOf(e.objects), key: key, in: in, objects: objects}, nil
+	res := e.result(key, in)
+	res.objects = objects
+	return res, nil
+}
+
+func (e kept) result(key string, in Input) Result {
+	return Result{Digest: digestOf(e.digest), key: key, stored: e.objects, in: in}
 }
 
 func (k *Keeper) keep(key string, e kept, data []byte) error {
@@ -181,16 +189,14 @@ func (k *Keeper) Objects(ctx context.Context, res Result) ([]object.Object, erro
 	if res.objects != nil || res.Digest == emptyDigest {
 		return res.objects, nil
 	}
-	if s, ok := parseSum(res.Digest); ok {
-		data, err := k.store.get(s)
-		if err == nil && sha256.Sum256(data) == s {
-			if objects, err := decode(data); err == nil {
-				return objects, nil
-			}
+	data, err := k.store.get(res.stored)
+	if err == nil && sha256.Sum256(data) == res.stored {
+		if objects, err := decode(data); err == nil {
+			return objects, nil
 		}
-		k.log.Info("rendered objects not found: rendering again", "unit", res.key, "err", err)
-		k.store.remove(s)
 	}
+	k.log.Info("rendered objects not found: rendering again", "unit", res.key, "err", err)
+	k.store.remove(res.stored)
 	again, err := k.render(ctx, res.key, res.in, k.recipe(res.in.Recipe))
 	if err != nil {
 		return nil, err

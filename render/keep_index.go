@@ -15,7 +15,7 @@ import (
 //
 //	length of the rest, 4 bytes; CRC-32 of what follows, 4 bytes;
 //	length of the key, uvarint; key;
-//	recipe, objects, answers, 32 bytes each; questions asked
+//	recipe, objects, digest, answers, 32 bytes each; questions asked
 //
 // A record with nothing after the key says that it is forgotten. A record that
 // is broken ends the file: it was being written when the program ended.
@@ -28,7 +28,7 @@ type index struct {
 	live int64    // of the records that count
 }
 
-const indexHeader = "sane rendered 1\n"
+const indexHeader = "sane rendered 2\n"
 
 func openIndex(dir string) (index, error) {
 	x := index{entries: make(map[string]kept)}
@@ -77,14 +77,15 @@ func (x *index) apply(b []byte) bool {
 		delete(x.entries, key)
 		return true
 	}
-	const sums = 3 * len(sum{})
+	const sums = 4 * len(sum{})
 	if len(b) < sums {
 		return false
 	}
 	x.entries[key] = kept{
 		recipe:  sum(b[0:32]),
 		objects: sum(b[32:64]),
-		reads:   questions{answers: sum(b[64:96]), asked: string(b[sums:])},
+		digest:  sum(b[64:96]),
+		reads:   questions{answers: sum(b[96:128]), asked: string(b[sums:])},
 	}
 	return true
 }
@@ -97,6 +98,7 @@ func record(b []byte, key string, e *kept) []byte {
 	if e != nil {
 		b = append(b, e.recipe[:]...)
 		b = append(b, e.objects[:]...)
+		b = append(b, e.digest[:]...)
 		b = append(b, e.reads.answers[:]...)
 		b = append(b, e.reads.asked...)
 	}

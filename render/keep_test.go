@@ -342,6 +342,7 @@ func TestKeptIsWhatWouldCome(t *testing.T) {
 func lines(objects []object.Object) digest.Digest {
 	var b []byte
 	for _, o := range objects {
+		o, _ = render.From(o)
 		b = append(append(b, o.JSON()...), '\n')
 	}
 	return digest.Of(b)

@@ -66,6 +66,7 @@ type Input struct {
 // A Renderer makes objects from an input.
 // Equal inputs must give equal objects, in the same order. Errors that only a
 // change of the input can cure are marked with fault.Input; they name the file.
+// The objects are marked with the file that they come from, by [WithFrom].
 // A Renderer that can't render an input which another might returns [ErrElsewhere].
 //
 // A Renderer must be safe for use by several goroutines at once.

@@ -92,9 +92,7 @@ spec:
 				t.Errorf("Healthy=%s %s", status, reason)
 			}
 			s.is(o, bad, "status", "lastAttemptedRevision")
-			if tt.name != "job" { // see TestJobAwaited
-				s.is(o, nil, "status", "lastAppliedRevision")
-			}
+			s.is(o, nil, "status", "lastAppliedRevision")
 			s.event(s.unitID("apps"), "HealthCheckFailed", tt.words[0])
 			good := s.push(map[string]string{"it.yaml": tt.good, "old.yaml": gitserver.Delete})
 			o = s.ready("apps", good)
@@ -108,7 +106,6 @@ spec:
 
 // TestJobAwaited: a Job is healthy when it is complete, not when it has begun.
 func TestJobAwaited(t *testing.T) {
-	t.Skip("health.Of takes a Job that has started for healthy, as plain kstatus does; Flux waits until it is complete")
 	s := open(t)
 	s.commit(map[string]string{"job.yaml": `apiVersion: batch/v1
 kind: Job

@@ -102,10 +102,10 @@ func (r Repos) Write(repo, branch string, commits iter.Seq[Commit]) ([]string, e
 		return nil, err
 	}
 	w := bufio.NewWriterSize(in, 1<<20)
-	more := missing == nil
+	more := missing == nil // the first commit has a parent that is there; the others follow it by themselves
 	for c := range commits {
 		c.write(w, ref, more)
-		more = true
+		more = false
 	}
 	fmt.Fprint(w, "done\n")
 	err = first(w.Flush(), in.Close())

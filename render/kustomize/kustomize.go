@@ -2,11 +2,14 @@
 package kustomize
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	gopath "path"
 
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
 
@@ -44,11 +47,11 @@ func (r Renderer) Render(ctx context.Context, in render.Input) ([]object.Object,
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	return build(d, in.Recipe)
+	return build(d, in.Recipe, cmp.Or(layout.Kustomization, in.Recipe.Dir))
 }
 
-// build runs kustomize on what is laid out in d.
-func build(d *disk, recipe render.Recipe) (objects []object.Object, err error) {
+// build runs kustomize on what is laid out in d for a root kustomization.
+func build(d *disk, recipe render.Recipe, root string) (objects []object.Object, err error) {
 	defer func() {
 		if d.schema { // it stays for the next build otherwise
 			openapi.ResetOpenAPI()
@@ -74,11 +77,11 @@ func build(d *disk, recipe render.Recipe) (objects []object.Object, err error) {
 	if err != nil {
 		return nil, fault.Input(fmt.Errorf("%s", condense(recipe.Dir, err.Error())))
 	}
-	return collect(m, recipe)
+	return collect(m, recipe, root)
 }
 
 // collect returns the objects in m, labelled and annotated.
-func collect(m resmap.ResMap, recipe render.Recipe) ([]object.Object, error) {
+func collect(m resmap.ResMap, recipe render.Recipe, root string) ([]object.Object, error) {
 	var objects []object.Object
 	for _, r := range m.Resources() {
 		data, err := r.MarshalJSON()
@@ -92,7 +95,19 @@ func collect(m resmap.ResMap, recipe render.Recipe) ([]object.Object, error) {
 		if err != nil {
 			return nil, fault.Input(fmt.Errorf("%s: %w", recipe.Dir, err))
 		}
-		objects = append(objects, o.WithLabels(recipe.Overlay.Labels).WithAnnotations(recipe.Overlay.Annotations))
+		o = o.WithLabels(recipe.Overlay.Labels).WithAnnotations(recipe.Overlay.Annotations)
+		objects = append(objects, render.WithFrom(o, from(r, recipe.Dir, root)))
 	}
 	return objects, nil
+}
+
+// from returns the file that r comes from if the user has asked for origins, or
+// else root. We do not ask for them ourselves: kustomize takes a third more time
+// then, and patches of annotations may come out differently.
+func from(r *resource.Resource, dir, root string) string {
+	origin, err := r.GetOrigin()
+	if err != nil || origin == nil {
+		return root
+	}
+	return gopath.Join(dir, cmp.Or(origin.Path, origin.ConfiguredIn))
 }

@@ -61,8 +61,8 @@ func read(ctx context.Context, tree fs.FS, files []string) ([]object.Object, err
 				return nil, duplicate(o, where, name)
 			}
 			seen[id] = name
+			objects = append(objects, render.WithFrom(o, name))
 		}
-		objects = append(objects, found...)
 	}
 	return objects, nil
 }

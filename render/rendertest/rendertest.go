@@ -234,13 +234,15 @@ func text(r render.Renderer, t *testing.T, in render.Input) (string, error) {
 	return Text(objects), err
 }
 
-// Text returns objects in the form that cases have them.
+// Text returns objects in the form that cases have them: without the files that
+// they come from.
 func Text(objects []object.Object) string {
 	var b bytes.Buffer
 	for i, o := range objects {
 		if i > 0 {
 			b.WriteString("---\n")
 		}
+		o, _ = render.From(o)
 		data, err := yaml.Marshal(o)
 		if err != nil {
 			panic(err)

@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sane-gitops/sane/unit"
+)
+
+// durations is Flux's histogram of how long each unit took. There are as many
+// series as units, so it keeps no more of each than its counts; the library's
+// own histograms take some kilobytes each.
+type durations struct {
+	desc   *prometheus.Desc
+	bounds []float64 // in seconds
+
+	mu    sync.Mutex
+	units map[unit.Name]*taken // guarded by mu
+}
+
+// taken is what is known of one unit.
+type taken struct {
+	counts [11]uint32 // by the first bound that is not exceeded; the last is for the rest
+	sum    float64
+}
+
+func newDurations() *durations {
+	return &durations{
+		desc: prometheus.NewDesc("gotk_reconcile_duration_seconds",
+			"How long it took to bring a unit, or to find out that nothing was to be done.",
+			[]string{"kind", "name", "namespace"}, nil),
+		bounds: prometheus.ExponentialBucketsRange(10e-3, 1800, 10),
+		units:  make(map[unit.Name]*taken),
+	}
+}
+
+func (d *durations) observe(u unit.Name, took time.Duration) {
+	n, _ := slices.BinarySearch(d.bounds, took.Seconds())
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t := d.units[u]
+	if t == nil {
+		t = new(taken)
+		d.units[u] = t
+	}
+	t.counts[n]++
+	t.sum += took.Seconds()
+}
+
+// Describe implements prometheus.Collector.
+func (d *durations) Describe(ch chan<- *prometheus.Desc) { ch <- d.desc }
+
+// Collect implements prometheus.Collector.
+func (d *durations) Collect(ch chan<- prometheus.Metric) {
+	d.mu.Lock()
+	all := make(map[unit.Name]taken, len(d.units))
+	for u, t := range maps.All(d.units) {
+		all[u] = *t
+	}
+	d.mu.Unlock()
+	for u, t := range all {
+		buckets := make(map[float64]uint64, len(d.bounds))
+		total := uint64(0)
+		for i, bound := range d.bounds {
+			total += uint64(t.counts[i])
+			buckets[bound] = total
+		}
+		total += uint64(t.counts[len(d.bounds)])
+		ch <- prometheus.MustNewConstHistogram(d.desc, total, t.sum, buckets, u.Kind.Name, u.Name, u.Namespace)
+	}
+}

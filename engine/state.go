@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"bytes"
+	"compress/flate"
+	"encoding/json"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/sane-gitops/sane/object"
+)
+
+// A state is how a custom resource stands, packed: there may be many.
+type state struct {
+	uid      string
+	version  string // the resource version
+	question mark   // of all that it asks
+	data     []byte // its JSON form, without managed fields, compressed
+}
+
+func stateOf(o object.Object) state {
+	o = o.Without("metadata", "managedFields")
+	return state{o.UID(), o.ResourceVersion(), question(o), deflate(o.JSON())}
+}
+
+// object returns the custom resource.
+func (s state) object() object.Object {
+	o, err := object.FromJSON(inflate(s.data))
+	if err != nil {
+		panic("engine: " + err.Error()) // it was made by JSON
+	}
+	return o
+}
+
+var deflaters = sync.Pool{New: func() any {
+	w, err := flate.NewWriter(nil, flate.BestSpeed)
+	if err != nil {
+		panic("engine: " + err.Error())
+	}
+	return w
+}}
+
+// deflate compresses data.
+func deflate(data []byte) []byte {
+	var b bytes.Buffer
+	w := deflaters.Get().(*flate.Writer)
+	defer deflaters.Put(w)
+	w.Reset(&b)
+	_, err := w.Write(data)
+	if err = errors.Join(err, w.Close()); err != nil {
+		panic("engine: " + err.Error()) // a buffer takes everything
+	}
+	return bytes.Clone(b.Bytes())
+}
+
+var inflaters = sync.Pool{New: func() any { return flate.NewReader(bytes.NewReader(nil)) }}
+
+// inflate returns what deflate was given.
+func inflate(data []byte) []byte {
+	r := inflaters.Get().(io.ReadCloser)
+	defer inflaters.Put(r)
+	err := r.(flate.Resetter).Reset(bytes.NewReader(data), nil)
+	var out bytes.Buffer
+	if err == nil {
+		_, err = out.ReadFrom(r)
+	}
+	if err != nil {
+		panic("engine: " + err.Error()) // it is never written to
+	}
+	return out.Bytes()
+}
+
+// newer returns the later of two states of one object.
+func (s state) newer(t state) state {
+	if older(t.version, s.version) {
+		return s
+	}
+	return t
+}
+
+// question returns a digest that changes with what a custom resource asks. Its
+// generation stands for its spec.
+func question(o object.Object) mark {
+	data, err := json.Marshal([]any{o.Generation(), o.Labels(), o.Annotations(), o.Finalizers(), o.Deleting()})
+	if err != nil {
+		panic("engine: " + err.Error()) // it was decoded from JSON
+	}
+	return markOf(data)
+}
+
+// older reports whether resource version a comes before b. They are numbers
+// without leading zeros.
+func older(a, b string) bool {
+	if len(a) != len(b) {
+		return len(a) < len(b)
+	}
+	return a < b
+}
