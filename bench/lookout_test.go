@@ -43,9 +43,9 @@ func TestLookout(t *testing.T) {
 		isNew := func(s string) bool { return s == "new" }
 		began := time.Now()
 		both := l.expect([]string{"a", "b", "c"}, isNew)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		put("c", "new")
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		short, end := context.WithTimeoutCause(ctx, time.Second, errors.New("too late"))
 		defer end()
 		other := l.expect([]string{"a", "b"}, isNew)

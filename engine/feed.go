@@ -21,6 +21,7 @@ type feed struct {
 	tree   *source.Snapshot // with its ignore rules in force; nil if there is none yet
 	ignore string           // the rules with which tree was made
 	fails  int              // in a row
+	anew   bool             // what is asked for has changed since it was last looked at
 
 	deleting bool
 }
@@ -31,6 +32,8 @@ func (e *Engine) putFeed(o object.Object, f source.Feed) {
 	if have == nil {
 		have = &feed{by: o.ID(), status: e.c.Dialect.RecallFeed(o)}
 		e.feeds[f.Name] = have
+	} else {
+		have.anew = true
 	}
 	have.want, have.deleting = f, o.Deleting()
 	e.feedQ.Add(f.Name, asked)
@@ -64,6 +67,7 @@ func (e *Engine) follow(ctx context.Context, name source.FeedName) time.Time {
 		return time.Time{}
 	}
 	now := *f
+	f.anew = false
 	e.mu.Unlock()
 
 	switch {
@@ -111,7 +115,7 @@ func (e *Engine) ask(ctx context.Context, f feed) (source.Status, *source.Snapsh
 		st.Err = fault.Input(fmt.Errorf("sources of type %q are not supported", f.want.Remote.Type))
 		return st, nil
 	}
-	if x, ok := src.(expirer); ok && f.want.Token != f.status.Token {
+	if x, ok := src.(expirer); ok && (f.anew || f.want.Token != f.status.Token) {
 		x.Expire(f.want.Remote.URL)
 	}
 	rev, err := src.Resolve(ctx, f.want.Remote, f.want.Ref)

@@ -38,7 +38,7 @@ func TestLeadInTurn(t *testing.T) {
 		synctest.Wait()
 		second, end := context.WithCancel(t.Context())
 		go lead(second, "b")
-		time.Sleep(10 * time.Minute) // of the bubble's clock
+		<-time.After(10 * time.Minute) // of the bubble's clock
 		if got := <-leading; got != "a" || len(leading) > 0 {
 			t.Fatalf("%s leads, and %d others", got, len(leading))
 		}
@@ -83,7 +83,7 @@ func TestLeadLost(t *testing.T) {
 		c := newLeases()
 		down := errors.New("down")
 		go func() {
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 			c.Fail(func(op string, id object.ID) error {
 				if id == leaseID {
 					return errors.Join(down, cluster.ErrUnavailable)
@@ -105,7 +105,7 @@ func TestLeadTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newLeases()
 		go func() {
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 			c.Edit(leaseID, "thief", func(o object.Object) object.Object { return o.With("thief", "spec", "holderIdentity") })
 		}()
 		err := kube.Lead(t.Context(), c, lease("a"), func(ctx context.Context) { <-ctx.Done() })
