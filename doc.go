@@ -18,14 +18,14 @@
 //
 // # Values
 //
+// Package trace records every read of a tree, that of a missing file included.
+// A Log holds for another tree if all its reads would come out the same; for
+// Git trees that is a comparison of object ids.
+//
 // Package source names things that can move, a [source.Ref] such as a branch,
 // things that can't, a [source.Revision], and the tree at one, a
 // [source.Snapshot]. A [source.Feed] is a source that is kept fresh. Filter
 // leaves out what Flux's ignore rules leave out.
-//
-// Package trace records every read of a tree, that of a missing file included.
-// A Log holds for another tree if all its reads would come out the same; for
-// Git trees that is a comparison of object ids.
 //
 // Package inventory is the set of objects that a unit has made. Package health
 // judges an object by what it says of itself.

@@ -91,6 +91,9 @@ func (e *Engine) sweep(k object.Kind, round int) {
 
 // take takes in a custom resource as it stands now.
 func (e *Engine) take(ctx context.Context, o object.Object, round int) {
+	if e.have(o, round) {
+		return
+	}
 	now := stateOf(o)
 	e.mu.Lock()
 	old, known := e.asked[o.ID()]
@@ -103,6 +106,20 @@ func (e *Engine) take(ctx context.Context, o object.Object, round int) {
 	if !same {
 		e.read(ctx, o, now, round)
 	}
+}
+
+// have reports whether a custom resource is known as it stands: most of what a
+// watch tells are echoes of our own writes.
+func (e *Engine) have(o object.Object, round int) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	old, known := e.asked[o.ID()]
+	if !known || old.uid != o.UID() || old.version != o.ResourceVersion() || e.unrecalled(old) {
+		return false
+	}
+	old.round = round
+	e.asked[o.ID()] = old
+	return true
 }
 
 // unrecalled reports whether what a custom resource's status should remember
@@ -176,8 +193,19 @@ func (e *Engine) object(id object.ID) (object.Object, bool) {
 	return a.object(), true
 }
 
+// version returns the resource version of a custom resource as last seen.
+func (e *Engine) version(id object.ID) (string, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	a, ok := e.asked[id]
+	return a.version, ok
+}
+
 // note takes in how a custom resource stands after a write of our own.
 func (e *Engine) note(o object.Object) {
+	if a, ok := e.version(o.ID()); !ok || a == o.ResourceVersion() {
+		return
+	}
 	now := stateOf(o)
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -29,6 +29,7 @@ type queue[K comparable] struct {
 	later order[K]       // guarded by mu; by time
 	items map[K]*item[K] // guarded by mu
 	seq   uint64         // guarded by mu
+	busy  [2]int         // guarded by mu; keys with workers: urgent ones, and the unchanged
 	alarm *time.Timer    // guarded by mu; for the first of later
 	wake  chan struct{}  // has room for one
 }
@@ -41,6 +42,7 @@ type item[K comparable] struct {
 	index int       // in the heap that it is in; -1 in none
 	in    *order[K]
 	busy  bool // a worker has it
+	calm  bool // and it was handed out as unchanged
 	again bool // it was added meanwhile, at prio
 }
 
@@ -124,16 +126,31 @@ func (q *queue[K]) take() (K, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.ripen()
-	if q.ready.Len() == 0 {
+	if q.ready.Len() == 0 || !q.mayHandOut(q.ready.items[0].prio) {
 		var none K
 		return none, false
 	}
 	it := heap.Pop(&q.ready).(*item[K])
-	it.in, it.busy, it.again = nil, true, false
+	it.in, it.busy, it.again, it.calm = nil, true, false, it.prio == unchanged
+	q.busy[b2i(it.calm)]++
 	if q.ready.Len() > 0 {
 		q.signal()
 	}
 	return it.key, true
+}
+
+// mayHandOut reports whether a key of that priority may be handed out now. While
+// something urgent is under way, what is unchanged goes one by one, so as not to
+// compete for the API server.
+func (q *queue[K]) mayHandOut(p priority) bool {
+	return p != unchanged || q.busy[0] == 0 || q.busy[1] == 0
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // ripen moves what is due from later to ready and sets the alarm for the rest.
@@ -161,6 +178,9 @@ func (q *queue[K]) Done(key K, due time.Time, prio priority) {
 	defer q.mu.Unlock()
 	it := q.items[key]
 	it.busy = false
+	if q.busy[b2i(it.calm)]--; q.ready.Len() > 0 {
+		q.signal()
+	}
 	switch {
 	case it.again:
 		it.again = false

@@ -55,3 +55,33 @@ func TestQueue(t *testing.T) {
 		}
 	})
 }
+
+// While something urgent is under way, one at most of the unchanged is.
+func TestQueueIsPolite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue[string](time.Now)
+		for _, k := range []string{"u1", "u2", "u3"} {
+			q.Add(k, unchanged)
+		}
+		q.Add("urgent", changed)
+		got := make(chan string)
+		for range 4 {
+			go func() {
+				k, _ := q.Next(t.Context())
+				got <- k
+			}()
+		}
+		if a, b := <-got, <-got; a != "urgent" && b != "urgent" {
+			t.Errorf("first came %s and %s", a, b)
+		}
+		synctest.Wait()
+		select {
+		case k := <-got:
+			t.Errorf("%s was handed out beside another and the urgent one", k)
+		default:
+		}
+		q.Done("urgent", time.Time{}, unchanged)
+		<-got
+		<-got
+	})
+}
