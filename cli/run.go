@@ -106,9 +106,9 @@ func beThrifty(ctx context.Context) {
 // is little, since collecting then frees next to nothing, and little once it
 // is much.
 const (
-	generous = 200
+	generous = 100
 	thrifty  = 40
-	spare    = 32 << 20 // bytes of garbage that are always all right
+	spare    = 16 << 20 // bytes of garbage that are always all right
 )
 
 // tuneGC keeps the garbage collector between generous and thrifty until ctx is
