@@ -147,8 +147,6 @@ func New(c Config) (*Engine, error) {
 // until ctx is done. It returns when all that it has begun has ended.
 func (e *Engine) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
-	var all sync.WaitGroup
-	defer all.Wait()
 	defer stop()
 	e.look = observe.New(ctx, observe.Config{
 		Cluster: e.c.Cluster, Selector: e.c.Dialect.Selector(), Manager: manager,
@@ -157,6 +155,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer e.look.Close()
 	e.refs = newReferences(ctx, e)
 	defer e.refs.close()
+	// Whoever watches and refers ends before what it watches and refers with.
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer stop()
 	e.intake(ctx, &all)
 	select {
 	case <-e.ready:
