@@ -17,8 +17,21 @@ type Remote struct {
 	Type    string // "git"; later "oci", "bucket", "helm"
 	URL     string
 	Access  Access
+	Proof   *Proof        // what content must prove before it counts; nil means nothing
 	Timeout time.Duration // for each Resolve and each Fetch; 0 means a minute
 }
+
+// A Proof is a signature that content must bear. What it says is not secret.
+type Proof struct {
+	Method      string            // "HEAD", "Tag" or "TagAndHEAD" for Git; "cosign" or "notation" for OCI
+	Keys        map[string][]byte // public keys and certificates by file name, as a Secret holds them
+	Identities  []Identity        // for signatures without keys; any one will do
+	TrustedRoot []byte            // of a Sigstore that is not the public one: its trusted_root.json
+}
+
+// An Identity is who signed, as a certificate says. Both are regular
+// expressions.
+type Identity struct{ Issuer, Subject string }
 
 // Access is what a server asks for before it lets us in. The zero Access is
 // anonymous. Its values are secret: it prints as nothing.
@@ -28,6 +41,8 @@ type Access struct {
 	CA                 []byte // PEM certificates to trust beside the system's
 	Identity           []byte // SSH private key, PEM
 	KnownHosts         []byte // SSH host keys, in the format of known_hosts
+	Cert, Key          []byte // TLS client certificate and its key, PEM
+	Proxy              string // URL of an HTTP proxy, with user and password if it wants them
 }
 
 // String implements [fmt.Stringer] and gives nothing away.
@@ -70,6 +85,9 @@ type Snapshot struct {
 	Revision Revision
 	Tree     fs.FS
 	Commit   Commit
+	Proven   string            // the Method by which it was proven; "" if it was not
+	Origin   string            // the revision that it was made from, where it says: "main@sha1:…"
+	Metadata map[string]string // what the publisher said of it
 }
 
 // A Commit is what history says of a revision. Sources that have none leave
@@ -97,13 +115,14 @@ type Source interface {
 
 // Why a Source could not do what it was asked. Errors wrap at most one of them.
 var (
-	ErrURL      = errors.New("invalid URL")           // it can never work
-	ErrAuth     = errors.New("access denied")         // by the server, or its host key or certificate is not trusted
-	ErrNotFound = errors.New("not found")             // the repository or the ref
-	ErrEmpty    = errors.New("repository is empty")   // there is no commit at all
-	ErrNetwork  = errors.New("server is unreachable") // or too slow
-	ErrStorage  = errors.New("storage failed")        // our own
-	ErrRef      = errors.New("invalid reference")     // such as a range that does not parse
+	ErrURL      = errors.New("invalid URL")            // it can never work
+	ErrAuth     = errors.New("access denied")          // by the server, or its host key or certificate is not trusted
+	ErrNotFound = errors.New("not found")              // the repository or the ref
+	ErrEmpty    = errors.New("repository is empty")    // there is no commit at all
+	ErrNetwork  = errors.New("server is unreachable")  // or too slow
+	ErrStorage  = errors.New("storage failed")         // our own
+	ErrRef      = errors.New("invalid reference")      // such as a range that does not parse
+	ErrProof    = errors.New("signature not verified") // none, or by nobody who is trusted
 )
 
 // A FeedName names a feed. It is the name of the object that asked for it.
