@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"strconv"
-	"unique"
 
 	"github.com/sane-gitops/sane/health"
 	"github.com/sane-gitops/sane/object"
@@ -76,9 +75,7 @@ func (w *Watcher) look(o object.Object) Sighting {
 		Owner: owner, Exempt: w.c.Exempt(o), Deleting: o.Deleting(),
 	}
 	s.Usurped, s.Rival = w.others(o)
-	if s.Health = health.Of(o); s.Health.Why != "" {
-		s.Health.Why = unique.Make(s.Health.Why).Value()
-	}
+	s.Health = health.Of(o)
 	return s
 }
 
@@ -97,9 +94,6 @@ func (w *Watcher) others(o object.Object) (usurped bool, rival string) {
 		if e.time >= latest {
 			latest, rival = e.time, e.manager
 		}
-	}
-	if rival != "" {
-		rival = unique.Make(rival).Value()
 	}
 	return usurped, rival
 }

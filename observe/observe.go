@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"unique"
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/health"
@@ -76,7 +77,7 @@ func (s scope) selection(labels string) cluster.Selection {
 // A watch is what is known of a scope. All but its channel is guarded by
 // Watcher.mu.
 type watch struct {
-	round  int                // of listings
+	round  int32              // of listings
 	seen   map[key]*sighted   //
 	listed chan struct{}      // closed when the first listing is complete, or can't be had
 	err    error              // why there is no watch
@@ -85,10 +86,7 @@ type watch struct {
 
 type key struct{ namespace, name string }
 
-type sighted struct {
-	Sighting
-	round int // the listing in which it was last put, or the one running when it was noted
-}
+func keyOf(o object.Object) key { return key{unique.Make(o.Namespace()).Value(), o.Name()} }
 
 // New returns a Watcher that watches nothing yet. Its watches end with ctx or
 // with Close.
@@ -192,54 +190,46 @@ func (w *Watcher) take(k object.Kind, kw *watch, ch cluster.Change) {
 // dropped. Its owner is told, unless the owner itself noted it.
 func (w *Watcher) put(kw *watch, o object.Object, noted bool) {
 	s := w.look(o)
-	at := key{o.Namespace(), o.Name()}
+	at := keyOf(o)
 	w.mu.Lock()
-	old := kw.seen[at]
-	if old != nil && old.UID == s.UID && old.Version > s.Version {
+	old, now := kw.seen[at], pack(s, kw.round)
+	if old != nil && old.uid == now.uid && old.version > now.version {
 		old.round = kw.round
 		w.mu.Unlock()
 		return
 	}
-	same := old != nil && old.Sighting == withVersion(s, old.Version)
-	kw.seen[at] = &sighted{s, kw.round}
+	kw.seen[at] = now
 	w.mu.Unlock()
-	if same || noted {
+	if noted || old != nil && !now.news(old) {
 		return
 	}
 	w.c.Changed(s.Owner, o.ID())
-	if old != nil && old.Owner != s.Owner {
-		w.c.Changed(old.Owner, o.ID())
+	if old != nil && old.owner != now.owner {
+		w.c.Changed(old.owner.Value(), o.ID())
 	}
-}
-
-// withVersion returns s at another version: a new version by itself says
-// nothing.
-func withVersion(s Sighting, v uint64) Sighting {
-	s.Version = v
-	return s
 }
 
 // gone takes in that an object was deleted, or is not selected any more.
 func (w *Watcher) gone(k object.Kind, kw *watch, o object.Object) {
-	at := key{o.Namespace(), o.Name()}
+	at := keyOf(o)
 	w.mu.Lock()
 	old := kw.seen[at]
-	if old == nil || old.Gone || old.Version > version(o) {
+	if old == nil || old.gone || old.version > version(o) {
 		w.mu.Unlock()
 		return
 	}
 	kw.seen[at] = vanished(old, kw.round)
 	w.mu.Unlock()
-	w.c.Changed(old.Owner, o.ID())
+	w.c.Changed(old.owner.Value(), o.ID())
 }
 
 // vanished returns what is kept of an object that has gone. Its memory ends
 // with the next listing, or when its owner forgets it.
-func vanished(old *sighted, round int) *sighted {
-	return &sighted{Sighting{
-		Owner: old.Owner, Version: old.Version, Gone: true,
+func vanished(old *sighted, round int32) *sighted {
+	return pack(Sighting{
+		Owner: old.owner.Value(), Version: old.version, Gone: true,
 		Health: health.Verdict{Status: health.Missing, Why: "not found"},
-	}, round}
+	}, round)
 }
 
 // sweep takes everything for gone that the listing just completed did not put.
@@ -254,12 +244,12 @@ func (w *Watcher) sweep(k object.Kind, kw *watch) {
 		if s.round == kw.round {
 			continue
 		}
-		if s.Gone {
+		if s.gone {
 			delete(kw.seen, at)
 			continue
 		}
 		kw.seen[at] = vanished(s, kw.round)
-		all = append(all, lost{s.Owner, object.ID{Kind: k, Namespace: at.namespace, Name: at.name}})
+		all = append(all, lost{s.owner.Value(), object.ID{Kind: k, Namespace: at.namespace, Name: at.name}})
 	}
 	w.mu.Unlock()
 	for _, l := range all {
@@ -285,7 +275,7 @@ func (w *Watcher) See(id object.ID) (Sighting, bool) {
 	for _, s := range []scope{{kind: id.Kind}, {id.Kind, id.Namespace, id.Name}} {
 		if kw := w.watches[s]; kw != nil {
 			if seen := kw.seen[at]; seen != nil {
-				return seen.Sighting, true
+				return seen.unpack(), true
 			}
 		}
 	}
@@ -298,7 +288,7 @@ func (w *Watcher) Forget(id object.ID) {
 	defer w.mu.Unlock()
 	if kw := w.watches[scope{kind: id.Kind}]; kw != nil {
 		at := key{id.Namespace, id.Name}
-		if s := kw.seen[at]; s != nil && s.Gone {
+		if s := kw.seen[at]; s != nil && s.gone {
 			delete(kw.seen, at)
 		}
 	}
