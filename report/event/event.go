@@ -57,10 +57,11 @@ type Sink struct {
 
 // An entry is an Event in the cluster.
 type entry struct {
-	object object.Object
-	count  int64
-	last   time.Time
-	dirty  bool // it has been repeated since it was written
+	event report.Event
+	first time.Time
+	last  time.Time
+	count int64
+	dirty bool // it has been repeated since it was written
 }
 
 // New returns a sink. It writes nothing until it runs.
@@ -152,7 +153,7 @@ func (s *Sink) note(ctx context.Context, e report.Event) {
 		return
 	}
 	s.forget()
-	s.told[key] = &entry{object: o, count: 1, last: at}
+	s.told[key] = &entry{event: e, first: at, last: at, count: 1}
 }
 
 // flush counts in the cluster what has been repeated, and forgets what has not
@@ -162,8 +163,8 @@ func (s *Sink) flush(ctx context.Context) {
 		t := s.told[key]
 		if t.dirty {
 			t.dirty = false
-			if err := s.try(ctx, func() error { return s.recount(ctx, t) }); err != nil {
-				s.drop(t.object, err)
+			if err := s.try(ctx, func() error { return s.recount(ctx, key, t) }); err != nil {
+				s.drop(s.made(t.event, key, t.first), err)
 			}
 		}
 		if s.Now().Sub(t.last) >= s.Window {
@@ -190,17 +191,17 @@ func (s *Sink) create(ctx context.Context, o object.Object) error {
 
 // recount tells how often t was said. Events go away by themselves: one that
 // has is written again.
-func (s *Sink) recount(ctx context.Context, t *entry) error {
+func (s *Sink) recount(ctx context.Context, key digest.Digest, t *entry) error {
 	stamp := t.last.UTC().Format(time.RFC3339)
-	t.object = t.object.With(t.count, "count").With(stamp, "lastTimestamp")
+	o := s.made(t.event, key, t.first).With(t.count, "count").With(stamp, "lastTimestamp")
 	data, err := json.Marshal(map[string]any{"count": t.count, "lastTimestamp": stamp})
 	if err != nil {
 		return err
 	}
 	p := cluster.Patch{Type: cluster.MergePatch, Data: data}
-	_, err = s.Writer.Patch(ctx, t.object.ID(), p, cluster.How{Manager: manager(t.object)})
+	_, err = s.Writer.Patch(ctx, o.ID(), p, cluster.How{Manager: manager(o)})
 	if errors.Is(err, cluster.ErrNotFound) {
-		return s.create(ctx, t.object)
+		return s.create(ctx, o)
 	}
 	return err
 }
