@@ -125,7 +125,7 @@ func (r *run) toObserve() []object.ID {
 		return r.u.Checks
 	}
 	var ids []object.ID
-	for id, as := range r.k.made.Objects {
+	for id, as := range r.made.Objects {
 		if !as.Alone && id != r.u.Name.ID() {
 			ids = append(ids, id)
 		}
@@ -150,9 +150,11 @@ func (r *run) prune(ctx context.Context, p plan.Plan) bool {
 			r.e.log.Debug("pruned", "object", o.Step.ID.String())
 		}
 	}
-	r.st.Owned = r.k.made.owned().Union(survivors)
+	if r.st.Owned = r.made.owned().Union(survivors); r.st.Owned.Equal(r.was.Owned) {
+		r.st.Owned = r.was.Owned // one for all that remember it
+	}
 	if err := join(errs); err != nil {
-		r.k.made.Partial = true
+		r.made.Partial = true
 		return r.fail(err)
 	}
 	return true

@@ -28,7 +28,7 @@ func (r *run) apply(ctx context.Context, p *plan.Plan) bool {
 		return false
 	}
 	r.st.Phase = unit.Applying
-	r.k.made.begin(r.st.Rendered, meant)
+	r.made.begin(r.st.Rendered, meant)
 	for n, s := range p.Stages {
 		if n > 0 && !r.check(ctx, p, n, true) || !r.stage(ctx, *p, p.Stages[n]) {
 			return false
@@ -37,8 +37,8 @@ func (r *run) apply(ctx context.Context, p *plan.Plan) bool {
 			return false
 		}
 	}
-	r.k.made.Partial = false
-	r.e.saveLedger(r.u.Name, &r.k.made)
+	r.made.Partial = false
+	r.save()
 	return true
 }
 
@@ -71,7 +71,7 @@ func (r *run) stage(ctx context.Context, p plan.Plan, s plan.Stage) bool {
 			refused = append(refused, o)
 			continue
 		}
-		r.k.made.Objects[o.Step.ID] = madeAs(o.Step, r.e.look.Note(o.Live))
+		r.made.Objects[o.Step.ID] = madeAs(o.Step, r.e.look.Note(o.Live))
 		if slices.Contains(r.drift, o.Step.ID) {
 			r.k.fought(o.Step.ID, r.e.now())
 		}
@@ -85,10 +85,10 @@ func (r *run) stage(ctx context.Context, p plan.Plan, s plan.Stage) bool {
 
 // keep notes what is known of an object that the plan leaves alone.
 func (r *run) keep(s plan.Step) {
-	if a, ok := r.k.made.Objects[s.ID]; ok && a.Want == markOf(s.Want.JSON()) {
+	if a, ok := r.made.Objects[s.ID]; ok && a.Want == markOf(s.Want.JSON()) {
 		return
 	}
-	r.k.made.Objects[s.ID] = madeAs(s, observe.Sighting{})
+	r.made.Objects[s.ID] = madeAs(s, observe.Sighting{})
 }
 
 func (r *run) by() apply.By { return apply.By{Manager: manager, Parallel: r.e.c.Applies, Brief: true} }

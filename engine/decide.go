@@ -25,7 +25,7 @@ import (
 // can be proven without a request.
 func (r *run) asMade(ctx context.Context, rendered digest.Digest) bool {
 	r.recall()
-	m := &r.k.made
+	m := &r.made
 	if m.Rendered != rendered || m.Partial || len(m.Objects) != len(r.st.Owned) {
 		return false
 	}
@@ -115,7 +115,7 @@ func (r *run) adopt(ctx context.Context, want []plan.Want) error {
 	for _, w := range want {
 		id := w.Object.ID()
 		s, _ := r.e.look.See(id)
-		_, known := r.k.made.Objects[id]
+		_, known := r.made.Objects[id]
 		if known || s.Owner != r.u.Name || s.Gone || s.Entry == (observe.Entry{}) || s.Usurped {
 			continue
 		}
@@ -134,10 +134,10 @@ func (r *run) adopt(ctx context.Context, want []plan.Want) error {
 		})
 	}
 	err := g.Wait()
-	if len(found) > 0 && r.k.made.Objects == nil {
-		r.k.made.Objects = make(map[object.ID]as)
+	if len(found) > 0 && r.made.Objects == nil {
+		r.made.Objects = make(map[object.ID]as)
 	}
-	maps.Copy(r.k.made.Objects, found)
+	maps.Copy(r.made.Objects, found)
 	return err
 }
 
@@ -189,7 +189,7 @@ func (r *run) known(id object.ID, want mark) (plan.Known, bool) {
 	if !k.Ours {
 		k.Owner = r.e.keeps(s.Owner, id)
 	}
-	as, made := r.k.made.Objects[id]
+	as, made := r.made.Objects[id]
 	switch {
 	case !made || as.Want != want:
 		k.Why = "the source has changed"

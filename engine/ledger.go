@@ -1,10 +1,9 @@
 package engine
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"maps"
 	"os"
 	"path/filepath"
 
@@ -18,11 +17,6 @@ import (
 
 // A mark is a short digest.
 type mark [16]byte
-
-// MarshalText and UnmarshalText make marks short on disk.
-func (m mark) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, m[:]), nil }
-
-func (m *mark) UnmarshalText(text []byte) error { return (*observe.Entry)(m).UnmarshalText(text) }
 
 func markOf(data []byte) mark {
 	sum := sha256.Sum256(data)
@@ -92,66 +86,52 @@ func (l *ledger) owned() inventory.Set {
 	return set
 }
 
-// The form on disk: maps can't have structs as keys there.
-type ledgerFile struct {
-	Unit     string
-	Rendered digest.Digest
-	IDs      []object.ID
-	As       []as
-}
-
 func (e *Engine) ledgerPath(name unit.Name) string {
 	sum := sha256.Sum256([]byte(name.Kind.String() + "\x00" + name.String()))
-	return filepath.Join(e.c.Dir, "units", hex.EncodeToString(sum[:12])+".json")
+	return filepath.Join(e.c.Dir, "units", hex.EncodeToString(sum[:12])+".ledger")
 }
 
-// recall reads the unit's ledger from disk, once.
+// recall unpacks the unit's ledger, which after a restart is on disk.
 func (r *run) recall() {
-	l := &r.k.made
+	l := &r.made
 	if l.loaded {
 		return
 	}
 	l.loaded = true
+	data := r.k.packed
+	if data == nil && r.e.c.Dir != "" {
+		data, _ = os.ReadFile(r.e.ledgerPath(r.u.Name)) // that there is none costs requests only
+	}
+	if data != nil && l.unpack(r.u.Name, data) {
+		r.k.packed = data
+	}
+}
+
+// stow packs the unit's ledger until the unit is looked at again.
+func (r *run) stow() {
+	if !r.made.loaded {
+		return
+	}
+	if data := r.made.pack(r.u.Name); !bytes.Equal(data, r.k.packed) {
+		r.k.packed = data
+	}
+}
+
+// save writes the unit's ledger to disk. If it can't, the next start costs
+// requests, and nothing else is lost.
+func (r *run) save() {
+	r.stow()
 	if r.e.c.Dir == "" {
 		return
 	}
-	data, err := os.ReadFile(r.e.ledgerPath(r.u.Name))
-	if err != nil {
-		return
-	}
-	var f ledgerFile
-	if json.Unmarshal(data, &f) != nil || f.Unit != r.u.Name.String() || len(f.IDs) != len(f.As) {
-		return
-	}
-	l.Rendered, l.Objects = f.Rendered, make(map[object.ID]as, len(f.IDs))
-	for i, id := range f.IDs {
-		l.Objects[id] = f.As[i]
+	if err := writeFile(r.e.ledgerPath(r.u.Name), r.k.packed); err != nil {
+		r.e.log.Warn("save ledger", "unit", r.u.Name.String(), "error", err)
 	}
 }
 
-// saveLedger writes a unit's ledger to disk. If it can't, the next start costs
-// requests, and nothing else is lost.
-func (e *Engine) saveLedger(name unit.Name, l *ledger) {
-	if e.c.Dir == "" {
-		return
-	}
-	f := ledgerFile{Unit: name.String(), Rendered: l.Rendered}
-	for id, a := range maps.All(l.Objects) {
-		f.IDs = append(f.IDs, id)
-		f.As = append(f.As, a)
-	}
-	if err := writeFile(e.ledgerPath(name), f); err != nil {
-		e.log.Warn("save ledger", "unit", name.String(), "error", err)
-	}
-}
-
-// writeFile writes v as JSON so that a reader finds all of it or what was there
+// writeFile writes a file so that a reader finds all of it or what was there
 // before.
-func writeFile(path string, v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
+func writeFile(path string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}

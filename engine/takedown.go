@@ -43,6 +43,7 @@ func (r *run) remove(ctx context.Context) bool {
 	if err != nil {
 		return r.fail(err)
 	}
-	r.k.made.begin("", nil)
+	r.made.begin("", nil)
+	defer r.stow()
 	return r.prune(ctx, p)
 }

@@ -18,12 +18,12 @@ type keeping struct {
 	// Guarded by Engine.mu.
 	by     object.ID // the object that asks for it
 	want   unit.Unit
-	status unit.Status // as it stands
-	told   unit.Status // as it was last written
+	status *unit.Status // as it stands; never changed
+	told   *unit.Status // as it was last written; never changed, and mostly the same one
 
 	// Of the worker that has it.
-	gone   bool // it has been taken down: only its object is to go
-	made   ledger
+	gone   bool      // it has been taken down: only its object is to go
+	packed []byte    // its ledger; nil if that has not been read yet
 	fails  int       // in a row
 	since  time.Time // when it began to wait for what it waits for; zero if it does not
 	on     unit.On   // what it began to wait for then
@@ -44,13 +44,13 @@ func (e *Engine) putUnit(o object.Object, u unit.Unit) {
 	k := e.units[u.Name]
 	prio := changed
 	if k == nil {
-		k = &keeping{by: o.ID(), status: e.c.Dialect.RecallUnit(o)}
+		k = &keeping{by: o.ID(), status: e.recallUnit(o)}
 		k.told = k.status
 		e.units[u.Name] = k
 	} else {
 		e.unlink(k.want)
 		if errors.Is(k.status.Err, unit.ErrRecall) {
-			k.status = e.c.Dialect.RecallUnit(o)
+			k.status = e.recallUnit(o)
 		}
 		if k.want.Token != u.Token {
 			prio = asked
@@ -62,6 +62,12 @@ func (e *Engine) putUnit(o object.Object, u unit.Unit) {
 	for _, d := range e.after.of(u.Name) {
 		e.unitQ.Add(d, changed)
 	}
+}
+
+// recallUnit returns what o says became of its unit.
+func (e *Engine) recallUnit(o object.Object) *unit.Status {
+	st := e.c.Dialect.RecallUnit(o)
+	return &st
 }
 
 func (e *Engine) link(u unit.Unit) {
@@ -132,6 +138,7 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 		return e.soon(1), retried
 	}
 	r.bring(ctx)
+	r.stow()
 	if ctx.Err() != nil {
 		return time.Time{}, unchanged // what was begun is taken up after the restart
 	}
@@ -151,6 +158,7 @@ type run struct {
 	found bool // there is a feed
 	was   unit.Status
 	st    unit.Status // what becomes of it
+	made  ledger      // what it has made; see recall
 	drift []object.ID // was not as it had been made
 	again time.Time   // when something can be done that could not be done now; zero if nothing
 }
@@ -163,7 +171,7 @@ func (e *Engine) begin(name unit.Name) (*run, bool) {
 	if k == nil {
 		return nil, false
 	}
-	r := &run{e: e, k: k, u: k.want, was: k.status}
+	r := &run{e: e, k: k, u: k.want, was: *k.status}
 	r.src, r.found = e.source(k.want)
 	r.st = unit.Status{
 		Phase:      unit.Admitting,
@@ -214,7 +222,7 @@ func (r *run) conclude(ctx context.Context) (time.Time, priority) {
 	if r.quiet() {
 		r.k.unsaid = r.st.Changes
 		if r.st.Waits.On != unit.OnSource || !r.was.Ready() { // or else it is as ready as it was before a restart
-			r.settle()
+			r.settle(r.final())
 		}
 		return due, prio
 	}
@@ -222,8 +230,14 @@ func (r *run) conclude(ctx context.Context) (time.Time, priority) {
 		r.e.log.Warn("write status", "unit", r.u.Name.String(), "error", err)
 		return r.e.soon(r.k.fails + 1), retried
 	}
-	r.settle()
+	r.settle(r.k.told)
 	return due, prio
+}
+
+// final returns what became of the run, to be kept.
+func (r *run) final() *unit.Status {
+	st := r.st
+	return &st
 }
 
 // quiet reports whether a wait is too young to be told. What follows from a
@@ -294,19 +308,19 @@ func (r *run) retry() time.Duration {
 }
 
 // settle takes in what became of the run and wakes who waits for it.
-func (r *run) settle() {
+func (r *run) settle(st *unit.Status) {
 	e := r.e
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.units[r.u.Name] != r.k {
 		return
 	}
-	if r.st.Ready() != r.k.status.Ready() || r.st.Applied != r.k.status.Applied || r.st.Generation != r.k.status.Generation {
+	if was := r.k.status; st.Ready() != was.Ready() || st.Applied != was.Applied || st.Generation != was.Generation {
 		for _, d := range e.after.of(r.u.Name) {
 			e.unitQ.Add(d, changed)
 		}
 	}
-	r.k.status = r.st
+	r.k.status = st
 }
 
 // say writes what becomes of the unit into the object that asks for it.
@@ -316,11 +330,11 @@ func (r *run) say(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	told, events := e.c.Dialect.TellUnit(o, r.u, r.k.told, r.st, e.now())
+	told, events := e.c.Dialect.TellUnit(o, r.u, *r.k.told, r.st, e.now())
 	if err := e.write(ctx, o, told); err != nil {
 		return err
 	}
-	r.k.told, r.k.unsaid = r.st, nil
+	r.k.told, r.k.unsaid = r.final(), nil
 	e.tell(events)
 	return nil
 }
