@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"strconv"
@@ -97,36 +98,30 @@ func beThrifty(ctx context.Context) {
 		debug.SetMemoryLimit(limit / 10 * 6)
 	}
 	if !env("GOGC") {
-		debug.SetGCPercent(generous)
 		go tuneGC(ctx)
 	}
 }
 
-// How much garbage there may be, in percent of what is alive: much while that
-// is little, since collecting then frees next to nothing, and little once it
-// is much.
+// How much garbage there may be: much in proportion while little is alive, since
+// collecting then frees next to nothing, and little once it is much.
 const (
-	generous = 100
-	thrifty  = 40
-	spare    = 16 << 20 // bytes of garbage that are always all right
+	spare   = 16 << 20 // bytes of garbage that are always all right
+	thrifty = 40       // percent of what is alive that always are
+	lavish  = 400      // percent of what is alive that never are
 )
 
-// tuneGC keeps the garbage collector between generous and thrifty until ctx is
-// done.
+// tuneGC says after each collection when the next one is due, until ctx is done.
 func tuneGC(ctx context.Context) {
+	collected := make(chan struct{}, 1)
 	alive := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	last := generous
 	for {
+		metrics.Read(alive)
+		debug.SetGCPercent(min(max(int(100*spare/max(alive[0].Value.Uint64(), 1)), thrifty), lavish))
+		runtime.AddCleanup(new([64]byte), func(c chan struct{}) { c <- struct{}{} }, collected)
 		select {
+		case <-collected:
 		case <-ctx.Done():
 			return
-		case <-time.After(2 * time.Second):
-		}
-		metrics.Read(alive)
-		percent := min(max(int(100*spare/max(alive[0].Value.Uint64(), 1)), thrifty), generous)
-		if percent != last {
-			debug.SetGCPercent(percent)
-			last = percent
 		}
 	}
 }

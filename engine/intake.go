@@ -94,7 +94,7 @@ func (e *Engine) take(ctx context.Context, o object.Object, round int) {
 	if e.have(o, round) {
 		return
 	}
-	now := stateOf(o)
+	now := e.stateOf(o)
 	e.mu.Lock()
 	old, known := e.asked[o.ID()]
 	same := known && old.uid == now.uid && old.question == now.question && !e.unrecalled(old)
@@ -201,12 +201,20 @@ func (e *Engine) version(id object.ID) (string, bool) {
 	return a.version, ok
 }
 
+// held reports whether a custom resource bears our finalizer, or is not known.
+func (e *Engine) held(id object.ID) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	a, ok := e.asked[id]
+	return !ok || a.held
+}
+
 // note takes in how a custom resource stands after a write of our own.
 func (e *Engine) note(o object.Object) {
 	if a, ok := e.version(o.ID()); !ok || a == o.ResourceVersion() {
 		return
 	}
-	now := stateOf(o)
+	now := e.stateOf(o)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if a, ok := e.asked[o.ID()]; ok && a.uid == now.uid {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/sane-gitops/sane/object"
@@ -16,12 +17,16 @@ type state struct {
 	uid      string
 	version  string // the resource version
 	question mark   // of all that it asks
+	held     bool   // it bears our finalizer
 	data     []byte // its JSON form, without managed fields, compressed
 }
 
-func stateOf(o object.Object) state {
+func (e *Engine) stateOf(o object.Object) state {
 	o = o.Without("metadata", "managedFields")
-	return state{o.UID(), o.ResourceVersion(), question(o), deflate(o.JSON())}
+	return state{
+		uid: o.UID(), version: o.ResourceVersion(), question: question(o),
+		held: slices.Contains(o.Finalizers(), e.c.Dialect.Finalizer()), data: deflate(o.JSON()),
+	}
 }
 
 // object returns the custom resource.

@@ -92,6 +92,9 @@ func sameJSON(a, b any) bool {
 // hold puts the dialect's finalizer on a custom resource, so that it stays
 // until what was made for it has been taken down.
 func (e *Engine) hold(ctx context.Context, id object.ID) error {
+	if e.held(id) {
+		return nil
+	}
 	return e.finalizers(ctx, id, func(all []string) []string {
 		if slices.Contains(all, e.c.Dialect.Finalizer()) {
 			return all

@@ -226,12 +226,25 @@ func (r *run) conclude(ctx context.Context) (time.Time, priority) {
 		}
 		return due, prio
 	}
+	if r.asTold() {
+		r.settle(r.k.told)
+		return due, prio
+	}
 	if err := r.say(ctx); err != nil && ctx.Err() == nil {
 		r.e.log.Warn("write status", "unit", r.u.Name.String(), "error", err)
 		return r.e.soon(r.k.fails + 1), retried
 	}
 	r.settle(r.k.told)
 	return due, prio
+}
+
+// asTold reports whether all is as well as it has been told.
+func (r *run) asTold() bool {
+	was, now := r.k.told, &r.st
+	return was.Ready() && now.Ready() && was.Generation == now.Generation && was.Token == now.Token &&
+		was.Attempted == now.Attempted && was.Applied == now.Applied && was.Rendered == now.Rendered &&
+		was.Health == now.Health && was.Owned.Equal(now.Owned) &&
+		len(now.Changes)+len(was.Fights)+len(now.Fights) == 0
 }
 
 // final returns what became of the run, to be kept.
