@@ -18,6 +18,12 @@ type Cluster interface {
 	Reader
 	Writer
 	Watcher
+
+	// As returns the cluster as another user sees and changes it
+	// ("system:serviceaccount:apps:deployer"), by impersonation and over the
+	// same connections. What kinds there are is still asked in our own name.
+	// "" is ourselves.
+	As(user string) Cluster
 }
 
 // A Reader finds objects.

@@ -46,6 +46,8 @@ func (r *run) admit() bool {
 		return r.fail(r.was.Err)
 	case r.u.Err != nil:
 		return r.fail(r.u.Err)
+	case r.lost != nil:
+		return r.fail(r.lost)
 	case !r.found: // it may come a moment later
 		r.wait(unit.OnSource, "%s is not there", r.u.Source)
 		return r.fail(fmt.Errorf("%w: %s", unit.ErrNoSource, r.u.Source))
@@ -89,12 +91,12 @@ func (r *run) observe(ctx context.Context) bool {
 	r.st.Phase = unit.Observing
 	var waits, failed []string
 	for _, id := range r.toObserve() {
-		s, seen := r.e.look.See(id)
+		s, seen := r.in.look.See(id)
 		if !seen && len(r.u.Checks) > 0 && !r.u.Wait {
-			if err := r.e.look.WatchObject(ctx, id); err != nil {
+			if err := r.in.look.WatchObject(ctx, id); err != nil {
 				return r.fail(err)
 			}
-			s, seen = r.e.look.See(id)
+			s, seen = r.in.look.See(id)
 		}
 		if !seen {
 			s.Health = health.Of(object.Object{})
@@ -140,7 +142,7 @@ func (r *run) prune(ctx context.Context, p plan.Plan) bool {
 	var errs []error
 	survivors := make(inventory.Set)
 	for _, s := range p.Prune {
-		for o := range apply.Run(ctx, r.e.c.Cluster, s.Steps, r.by()) {
+		for o := range apply.Run(ctx, r.as, s.Steps, r.by()) {
 			if o.Err != nil {
 				errs = append(errs, o.Err)
 				survivors[o.Step.ID] = r.st.Owned[o.Step.ID]

@@ -66,12 +66,12 @@ func (r *run) stage(ctx context.Context, p plan.Plan, s plan.Stage) bool {
 			r.keep(step)
 		}
 	}
-	for o := range apply.Run(ctx, r.e.c.Cluster, s.Steps, r.by()) {
+	for o := range apply.Run(ctx, r.as, s.Steps, r.by()) {
 		if o.Err != nil {
 			refused = append(refused, o)
 			continue
 		}
-		r.made.Objects[o.Step.ID] = madeAs(o.Step, r.e.look.Note(o.Live))
+		r.made.Objects[o.Step.ID] = madeAs(o.Step, r.in.look.Note(o.Live))
 		if slices.Contains(r.drift, o.Step.ID) {
 			r.k.fought(o.Step.ID, r.e.now())
 		}
@@ -110,7 +110,7 @@ func (r *run) check(ctx context.Context, p *plan.Plan, n int, alone bool) bool {
 				todo = append(todo, step)
 			}
 		}
-		for o := range apply.Check(ctx, r.e.c.Cluster, todo, r.by()) {
+		for o := range apply.Check(ctx, r.as, todo, r.by()) {
 			if o.Err != nil {
 				refused = append(refused, o)
 				continue
@@ -173,7 +173,7 @@ func (r *run) certain(p plan.Plan) bool {
 // settled reports whether all that a stage applied is healthy.
 func (r *run) settled(s plan.Stage) bool {
 	for _, step := range s.Steps {
-		seen, _ := r.e.look.See(step.ID)
+		seen, _ := r.in.look.See(step.ID)
 		switch {
 		case step.Exempt.Ignore || seen.Health.Status == health.Healthy:
 		case r.late(unit.OnStage):

@@ -33,7 +33,7 @@ func (r *run) asMade(ctx context.Context, rendered digest.Digest) bool {
 		return false
 	}
 	for id, as := range m.Objects {
-		if s, _ := r.e.look.See(id); !as.holds(s) {
+		if s, _ := r.in.look.See(id); !as.holds(s) {
 			return false
 		}
 	}
@@ -47,7 +47,7 @@ func (r *run) watch(ctx context.Context, set inventory.Set) error {
 		kinds[id.Kind] = true
 	}
 	for k := range kinds {
-		if err := r.e.look.Watch(ctx, k); err != nil {
+		if err := r.in.look.Watch(ctx, k); err != nil {
 			return err
 		}
 	}
@@ -78,7 +78,7 @@ func (r *run) state(ctx context.Context, objects []object.Object) (plan.State, e
 	meant := make(inventory.Set)
 	for _, o := range objects {
 		o, file := render.From(o)
-		o, err := r.e.own(ctx, o, r.u)
+		o, err := own(ctx, r.in, o, r.u)
 		if err != nil {
 			return st, in(file, err)
 		}
@@ -114,13 +114,13 @@ func (r *run) adopt(ctx context.Context, want []plan.Want) error {
 	found := make(map[object.ID]as)
 	for _, w := range want {
 		id := w.Object.ID()
-		s, _ := r.e.look.See(id)
+		s, _ := r.in.look.See(id)
 		_, known := r.made.Objects[id]
 		if known || s.Owner != r.u.Name || s.Gone || s.Entry == (observe.Entry{}) || s.Usurped {
 			continue
 		}
 		g.Go(func() error {
-			live, there, err := r.e.c.Cluster.Get(ctx, id)
+			live, there, err := r.as.Get(ctx, id)
 			if err != nil || !there {
 				return err
 			}
@@ -129,7 +129,7 @@ func (r *run) adopt(ctx context.Context, want []plan.Want) error {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			found[id] = madeAs(plan.Step{Want: w.Object, Exempt: w.Exempt}, r.e.look.Note(live))
+			found[id] = madeAs(plan.Step{Want: w.Object, Exempt: w.Exempt}, r.in.look.Note(live))
 			return nil
 		})
 	}
@@ -150,14 +150,14 @@ func (r *run) asWanted(ctx context.Context, want, live object.Object) bool {
 	case plan.Different:
 		return false
 	}
-	would, err := r.e.c.Cluster.Apply(ctx, want, cluster.How{Manager: manager, Force: true, DryRun: true})
+	would, err := r.as.Apply(ctx, want, cluster.How{Manager: manager, Force: true, DryRun: true})
 	return err == nil && sameContent(live, would) && observe.EntryOf(live, manager) == observe.EntryOf(would, manager)
 }
 
 // own returns o with the marks of its owner, and without what is not to be
 // applied: a namespace where there can be none, and a status.
-func (e *Engine) own(ctx context.Context, o object.Object, u unit.Unit) (object.Object, error) {
-	namespaced, err := e.c.Cluster.Namespaced(ctx, o.ID().Kind)
+func own(ctx context.Context, c cluster.Reader, o object.Object, u unit.Unit) (object.Object, error) {
+	namespaced, err := c.Namespaced(ctx, o.ID().Kind)
 	switch {
 	case errors.Is(err, cluster.ErrNoKind): // its definition may come with it
 	case err != nil:
@@ -181,7 +181,7 @@ func normal(o object.Object) object.Object {
 
 // known returns what is known of an object, and whether anything is.
 func (r *run) known(id object.ID, want mark) (plan.Known, bool) {
-	s, seen := r.e.look.See(id)
+	s, seen := r.in.look.See(id)
 	if !seen || s.Gone {
 		return plan.Known{}, false
 	}
@@ -236,12 +236,12 @@ func (e *Engine) keeps(name unit.Name, id object.ID) string {
 // asking the cluster for those that are out of sight.
 func (r *run) lookFor(ctx context.Context, st plan.State, gone inventory.Set) error {
 	for id := range gone {
-		s, seen := r.e.look.See(id)
+		s, seen := r.in.look.See(id)
 		if seen && !s.Gone {
 			st.Known[id] = plan.Known{UID: s.UID, Ours: s.Owner == r.u.Name, Exempt: s.Exempt, Deleting: s.Deleting}
 			continue
 		}
-		o, there, err := r.e.c.Cluster.Get(ctx, id)
+		o, there, err := r.as.Get(ctx, id)
 		if errors.Is(err, cluster.ErrNoKind) {
 			there, err = false, nil
 		}

@@ -14,7 +14,6 @@ import (
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
-	"github.com/sane-gitops/sane/observe"
 	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/report"
 	"github.com/sane-gitops/sane/source"
@@ -24,8 +23,9 @@ import (
 // A Config says what an engine works with. Fields without a comment about
 // their zero value must be set.
 type Config struct {
-	Cluster  cluster.Cluster
-	Sources  map[string]source.Source // by source.Remote.Type
+	Cluster  cluster.Cluster                                  // that we run in; it holds the dialect's objects
+	Remote   func(kubeconfig string) (cluster.Cluster, error) // connects to another; nil means that there are none
+	Sources  map[string]source.Source                         // by source.Remote.Type
 	Renderer Renderer
 	Dialect  dialect.Dialect
 	Sinks    []report.Sink // none: nobody is told
@@ -73,8 +73,11 @@ type Engine struct {
 	unitQ *queue[unit.Name]
 	ready chan struct{} // closed when all kinds of the dialect have been listed
 
-	look *observe.Watcher // set by Run before anything else
+	here *place // set by Run before anything else
 	refs *references
+	ctx  context.Context // of Run, for what outlives a turn
+
+	closing sync.WaitGroup // of places that nobody uses any more
 
 	mu      sync.Mutex
 	feeds   map[source.FeedName]*feed // guarded by mu
@@ -83,6 +86,8 @@ type Engine struct {
 	users   index[source.FeedName]    // guarded by mu; units by the feed that they use
 	after   index[unit.Name]          // guarded by mu; units by the unit that they come after
 	checked index[object.ID]          // guarded by mu; units by the object whose health they check
+	places  map[unit.Secret]*place    // guarded by mu; other clusters by their kubeconfig
+	in      index[unit.Secret]        // guarded by mu; units by the other cluster that they are kept in
 }
 
 // An index names units by something that they refer to.
@@ -139,6 +144,8 @@ func New(c Config) (*Engine, error) {
 		users:   make(index[source.FeedName]),
 		after:   make(index[unit.Name]),
 		checked: make(index[object.ID]),
+		places:  make(map[unit.Secret]*place),
+		in:      make(index[unit.Secret]),
 	}
 	return e, nil
 }
@@ -148,11 +155,9 @@ func New(c Config) (*Engine, error) {
 func (e *Engine) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	e.look = observe.New(ctx, observe.Config{
-		Cluster: e.c.Cluster, Selector: e.c.Dialect.Selector(), Manager: manager,
-		Owner: e.c.Dialect.Owner, Exempt: e.c.Dialect.Exempt, Changed: e.sighted, Log: e.log,
-	})
-	defer e.look.Close()
+	e.ctx = ctx
+	e.here = e.newPlace(ctx, e.c.Cluster)
+	defer e.closePlaces()
 	e.refs = newReferences(ctx, e)
 	defer e.refs.close()
 	// Whoever watches and refers ends before what it watches and refers with.

@@ -56,7 +56,7 @@ func (e *Engine) survey(ctx context.Context, u unit.Unit, owned inventory.Set, o
 	ids := owned.Union(nil)
 	for _, o := range objects {
 		o, file := render.From(o)
-		o, err := e.own(ctx, o, u)
+		o, err := own(ctx, e.c.Cluster, o, u)
 		if err != nil {
 			return st, in(file, err)
 		}

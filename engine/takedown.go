@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"time"
 
@@ -31,6 +32,9 @@ func (r *run) remove(ctx context.Context) bool {
 	r.st.Phase = unit.Pruning
 	if errors.Is(r.was.Err, unit.ErrRecall) {
 		return r.fail(r.was.Err)
+	}
+	if r.lost != nil {
+		return r.fail(fmt.Errorf("its objects can't be deleted: %w", r.lost))
 	}
 	st := plan.State{Owned: maps.Clone(r.st.Owned), Known: make(map[object.ID]plan.Known)}
 	if err := r.watch(ctx, st.Owned); err != nil {

@@ -142,7 +142,7 @@ func (p *play) start() {
 		p.t.Fatal(err)
 	}
 	e, err := engine.New(engine.Config{
-		Cluster:  &recorder{p.world, p},
+		Cluster:  &recorder{Cluster: p.world, p: p},
 		Sources:  map[string]source.Source{"git": p.sources},
 		Renderer: keeper,
 		Dialect:  flux.New(flux.Config{}),
@@ -448,9 +448,12 @@ func (p *play) list() {
 // A recorder says what is written to a cluster, and what is asked about single
 // objects.
 type recorder struct {
-	*memory.Cluster
-	p *play
+	cluster.Cluster
+	p  *play
+	as string // the user
 }
+
+func (r *recorder) As(user string) cluster.Cluster { return &recorder{r.Cluster.As(user), r.p, user} }
 
 func (r *recorder) note(op string, id object.ID, how cluster.How, err error) {
 	if how.DryRun {
@@ -459,6 +462,9 @@ func (r *recorder) note(op string, id object.ID, how cluster.How, err error) {
 	failed := ""
 	if err != nil {
 		failed = " refused"
+	}
+	if r.as != "" {
+		failed += " as " + r.as
 	}
 	r.p.say("%-7s %s%s", op, id, failed)
 	r.p.settle()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/fault"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
@@ -56,8 +57,10 @@ func (e *Engine) putUnit(o object.Object, u unit.Unit) {
 			prio = asked
 		}
 	}
+	was := k.want.Target.Kubeconfig
 	k.want = u
 	e.link(u)
+	e.abandon(was)
 	e.unitQ.Add(u.Name, prio)
 	for _, d := range e.after.of(u.Name) {
 		e.unitQ.Add(d, changed)
@@ -78,6 +81,9 @@ func (e *Engine) link(u unit.Unit) {
 	for _, id := range u.Checks {
 		e.checked.add(id, u.Name)
 	}
+	if u.Target.Kubeconfig != "" {
+		e.in.add(u.Target.Kubeconfig, u.Name)
+	}
 }
 
 func (e *Engine) unlink(u unit.Unit) {
@@ -88,6 +94,9 @@ func (e *Engine) unlink(u unit.Unit) {
 	for _, id := range u.Checks {
 		e.checked.remove(id, u.Name)
 	}
+	if u.Target.Kubeconfig != "" {
+		e.in.remove(u.Target.Kubeconfig, u.Name)
+	}
 }
 
 // dropUnit takes in that nobody asks for a unit any more. e.mu is held.
@@ -97,6 +106,7 @@ func (e *Engine) dropUnit(name unit.Name) {
 		return
 	}
 	e.unlink(k.want)
+	e.abandon(k.want.Target.Kubeconfig)
 	delete(e.units, name)
 	e.c.Renderer.Forget(name.String())
 	e.forgetLedger(name)
@@ -128,10 +138,19 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 	switch {
 	case r.k.gone:
 		return time.Time{}, unchanged
-	case r.u.Deleting:
-		return e.takeDown(ctx, r), retried
-	case r.u.Paused:
+	case r.u.Paused && !r.u.Deleting:
 		return time.Time{}, unchanged
+	}
+	if place, err := e.place(ctx, r.u.Target); err != nil {
+		r.lost = err
+	} else if !e.enter(place, name) {
+		return time.Time{}, unchanged
+	} else {
+		defer e.leave(place)
+		r.in, r.as = place, place.As(r.u.Target.As)
+	}
+	if r.u.Deleting {
+		return e.takeDown(ctx, r), retried
 	}
 	if err := e.hold(ctx, r.k.by); err != nil {
 		e.log.Warn("add finalizer", "object", r.k.by.String(), "error", err)
@@ -157,10 +176,13 @@ type run struct {
 	src   feed // zero if there is none
 	found bool // there is a feed
 	was   unit.Status
-	st    unit.Status // what becomes of it
-	made  ledger      // what it has made; see recall
-	drift []object.ID // was not as it had been made
-	again time.Time   // when something can be done that could not be done now; zero if nothing
+	st    unit.Status     // what becomes of it
+	made  ledger          // what it has made; see recall
+	in    *place          // where it is kept
+	as    cluster.Cluster // that place, as who keeps it there
+	lost  error           // why there is no such place; nil if there is
+	drift []object.ID     // was not as it had been made
+	again time.Time       // when something can be done that could not be done now; zero if nothing
 }
 
 // begin returns a run for the unit of that name, and whether there is one.

@@ -5,6 +5,7 @@ package unit
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/sane-gitops/sane/digest"
@@ -54,11 +55,22 @@ type Unit struct {
 	Err       error  // why it can't be kept, as far as the object itself tells; nil if it can
 }
 
-// A Target is a cluster and the identity to use there.
+// A Target is a cluster and the identity to use there. The zero Target is the
+// cluster that we run in, and ourselves.
 type Target struct {
-	Cluster string // "" is the cluster we run in
-	As      string // the user to impersonate; "" is ourselves
+	Kubeconfig Secret // of another cluster; "" is the one that we run in
+	As         string // the user to impersonate; "" is whoever the kubeconfig, or our pod, says
+	Err        error  // why it is not known; nil if it is
 }
+
+// A Secret is text that prints as nothing.
+type Secret string
+
+// Format implements [fmt.Formatter], so that no verb gives anything away.
+func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, "(secret)") }
+
+// MarshalJSON gives nothing away.
+func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"(secret)"`), nil }
 
 // An Owner is how a unit's objects are known to be its own. What it says is
 // the dialect's: Flux marks with labels.

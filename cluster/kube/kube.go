@@ -66,9 +66,8 @@ func Config(kubeconfig, context string) (config *rest.Config, namespace string, 
 	return config, namespace, err
 }
 
-// As returns the cluster as another user sees it ("system:serviceaccount:apps:deployer"),
-// over the same connections. What kinds there are is still asked in c's own name.
-func (c *Cluster) As(user string) *Cluster {
+// As implements [cluster.Cluster].
+func (c *Cluster) As(user string) cluster.Cluster {
 	as := *c
 	as.user = user
 	return &as

@@ -75,9 +75,9 @@ func namespace(name string) object.Object {
 	})
 }
 
-// As returns the same cluster for another user, who may do as much but is
-// told apart in [Cluster.Calls].
-func (c *Cluster) As(user string) *Cluster { return &Cluster{w: c.w, user: user} }
+// As implements [cluster.Cluster]. Every user may do as much, but is told apart
+// in [Cluster.Calls].
+func (c *Cluster) As(user string) cluster.Cluster { return &Cluster{w: c.w, user: user} }
 
 // Get implements [cluster.Reader].
 func (c *Cluster) Get(ctx context.Context, id object.ID) (object.Object, bool, error) {

@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/fault"
+	"github.com/sane-gitops/sane/observe"
+	"github.com/sane-gitops/sane/unit"
+)
+
+// A place is a cluster that units are kept in, and what is seen of it.
+type place struct {
+	cluster.Cluster
+	look *observe.Watcher
+
+	room    int         // for how many units at a time
+	busy    int         // guarded by Engine.mu; units that have a worker
+	waiting []unit.Name // guarded by Engine.mu; units that had no room
+}
+
+func (e *Engine) newPlace(ctx context.Context, c cluster.Cluster) *place {
+	return &place{
+		Cluster: c,
+		look: observe.New(ctx, observe.Config{
+			Cluster: c, Selector: e.c.Dialect.Selector(), Manager: manager,
+			Owner: e.c.Dialect.Owner, Exempt: e.c.Dialect.Exempt, Changed: e.sighted, Log: e.log,
+		}),
+		room: e.c.Units,
+	}
+}
+
+// place returns the cluster that t names. One that is not used yet is connected
+// to; nothing is asked of it.
+func (e *Engine) place(ctx context.Context, t unit.Target) (*place, error) {
+	if t.Err != nil {
+		return nil, t.Err
+	}
+	if t.Kubeconfig == "" {
+		return e.here, nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if p := e.places[t.Kubeconfig]; p != nil {
+		return p, nil
+	}
+	if e.c.Remote == nil {
+		return nil, fault.Input(fmt.Errorf("other clusters than the one that we run in are not kept here"))
+	}
+	c, err := e.c.Remote(string(t.Kubeconfig))
+	if err != nil {
+		return nil, fault.Input(fmt.Errorf("connect to the cluster that the kubeconfig names: %w", err))
+	}
+	p := e.newPlace(e.ctx, c)
+	p.room = max(1, e.c.Units/4)
+	e.places[t.Kubeconfig] = p
+	return p, nil
+}
+
+// enter takes room for a unit, so that a cluster that does not answer holds
+// some of the workers at most. If there is none the unit is queued when there
+// is.
+func (e *Engine) enter(p *place, u unit.Name) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if p.busy == p.room {
+		p.waiting = append(p.waiting, u)
+		return false
+	}
+	p.busy++
+	return true
+}
+
+func (e *Engine) leave(p *place) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p.busy--
+	if len(p.waiting) > 0 {
+		e.unitQ.Add(p.waiting[0], changed)
+		p.waiting = p.waiting[1:]
+	}
+}
+
+// abandon closes another cluster that no unit is kept in any more. e.mu is held.
+func (e *Engine) abandon(kubeconfig unit.Secret) {
+	p := e.places[kubeconfig]
+	if p == nil || len(e.in[kubeconfig]) > 0 {
+		return
+	}
+	delete(e.places, kubeconfig)
+	e.closing.Go(p.look.Close)
+}
+
+func (e *Engine) closePlaces() {
+	e.mu.Lock()
+	all := []*place{e.here}
+	for _, p := range e.places {
+		all = append(all, p)
+	}
+	e.mu.Unlock()
+	for _, p := range all {
+		p.look.Close()
+	}
+	e.closing.Wait()
+}
