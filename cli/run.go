@@ -126,6 +126,27 @@ func tuneGC(ctx context.Context) {
 	}
 }
 
+// tidy gives memory back when nothing is to be done, until ctx is done: what
+// was needed to bring up many units is not needed to watch over them.
+func (r *daemon) tidy(ctx context.Context) {
+	use := []metrics.Sample{
+		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/memory/classes/heap/unused:bytes"}, {Name: "/gc/heap/live:bytes"},
+	}
+	for {
+		select {
+		case <-time.After(5 * time.Second):
+		case <-ctx.Done():
+			return
+		}
+		metrics.Read(use)
+		held := use[0].Value.Uint64() + use[1].Value.Uint64() + use[2].Value.Uint64()
+		if r.busy() == 0 && held > use[3].Value.Uint64()+spare/2 {
+			debug.FreeOSMemory()
+		}
+	}
+}
+
 // allowance returns the bytes of memory that this process and its children may
 // use, or 0 if there is no bound.
 func allowance() int64 {
@@ -208,6 +229,7 @@ func (r *daemon) keep(ctx context.Context, place *Place, says dialect.Dialect) (
 	}
 	r.counts.sinks(gear.Sinks)
 	r.engine.Store(e)
+	go r.tidy(ctx)
 	return runWith(ctx, gear.Sinks, e.Run)
 }
 
