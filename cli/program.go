@@ -54,6 +54,10 @@ type Place struct {
 	Cluster   cluster.Cluster
 	Namespace string // of the kubeconfig's context, or the one that we run in
 
+	// Remote connects to the cluster that another kubeconfig names, which is
+	// not trusted: it must not make us run a program or read a file.
+	Remote func(kubeconfig string) (cluster.Cluster, error)
+
 	// Lead waits until this process alone holds a lease and calls run, whose
 	// context ends with the lease. Its error says why the lease was lost.
 	Lead func(ctx context.Context, l Lease, run func(context.Context)) error
@@ -67,8 +71,9 @@ type Lease struct {
 
 // A Speech says how the custom resources are to be understood.
 type Speech struct {
-	NoCrossNamespace bool     // refuse references to other namespaces
-	Controllers      []string // whose objects to keep; nil means all
+	DefaultServiceAccount string   // to act as where none is named
+	NoCrossNamespace      bool     // refuse references to other namespaces
+	Controllers           []string // whose objects to keep; nil means all
 }
 
 // An Equipment is what is asked of [Program.Equip].

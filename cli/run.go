@@ -31,6 +31,7 @@ type daemon struct {
 	everyNamespace bool
 	selector       string
 	noCross        bool
+	account        string
 	controllers    []string
 
 	dir     string
@@ -68,6 +69,7 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.BoolVar(&r.everyNamespace, "watch-all-namespaces", true, "keep the objects of all namespaces, not only of our own ($RUNTIME_NAMESPACE)")
 	f.StringVar(&r.selector, "watch-label-selector", "", "keep only objects with these `LABELS`")
 	f.BoolVar(&r.noCross, "no-cross-namespace-refs", false, "refuse references to objects in other namespaces")
+	f.StringVar(&r.account, "default-service-account", "", "`NAME` of the service account that Kustomizations act as which name none")
 	f.StringSliceVar(&r.controllers, "controllers", nil, "do the work of these of Flux's controllers only: source-controller, kustomize-controller (default all)")
 	f.StringVar(&r.dir, "data-dir", "/data", "`DIR` for mirrors and kept results")
 	f.StringVar(&r.events, "events-addr", "", "`URL` to post events to")
@@ -166,7 +168,7 @@ func (r *daemon) serve(ctx context.Context) error {
 		return err
 	}
 	place.Namespace = cmp.Or(r.namespace, os.Getenv("RUNTIME_NAMESPACE"), place.Namespace, "flux-system")
-	says, err := r.Dialect(Speech{NoCrossNamespace: r.noCross, Controllers: r.controllers})
+	says, err := r.Dialect(Speech{NoCrossNamespace: r.noCross, DefaultServiceAccount: r.account, Controllers: r.controllers})
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
@@ -212,7 +214,7 @@ func (r *daemon) keep(ctx context.Context, place *Place, says dialect.Dialect) (
 	}
 	defer func() { err = errors.Join(err, gear.Close()) }()
 	c := engine.Config{
-		Cluster: place.Cluster, Sources: gear.Sources, Renderer: gear.Renderer, Dialect: says,
+		Cluster: place.Cluster, Remote: place.Remote, Sources: gear.Sources, Renderer: gear.Renderer, Dialect: says,
 		Dir:   filepath.Join(r.dir, "units"),
 		Units: r.units, Feeds: r.feeds, Applies: r.applies,
 		Selector: r.selector, Kept: r.counts.kept, Rendered: r.counts.rendered, Log: r.log,

@@ -89,6 +89,9 @@ func (r *run) late(on unit.On) bool {
 // for.
 func (r *run) observe(ctx context.Context) bool {
 	r.st.Phase = unit.Observing
+	if err := r.mayLook(ctx); err != nil {
+		return r.fail(err)
+	}
 	var waits, failed []string
 	for _, id := range r.toObserve() {
 		s, seen := r.in.look.See(id)
@@ -119,6 +122,22 @@ func (r *run) observe(ctx context.Context) bool {
 		return r.fail(fmt.Errorf("%w: timeout after %s waiting for %s", unit.ErrHealth, r.u.Timeout, strings.Join(waits, "; ")))
 	}
 	return r.wait(unit.OnHealth, "%s", strings.Join(waits, "; "))
+}
+
+// mayLook returns an error if the unit is not allowed to see an object whose
+// health it is to check. What is watched is watched in our own name, and what is
+// seen is told, so it is asked for once as the unit.
+func (r *run) mayLook(ctx context.Context) error {
+	if r.u.Target.As == "" || r.u.Wait || r.k.looked == r.u.Generation {
+		return nil
+	}
+	for _, id := range r.u.Checks {
+		if _, _, err := r.as.Get(ctx, id); err != nil && !errors.Is(err, cluster.ErrNoKind) {
+			return fmt.Errorf("check health: %w", err)
+		}
+	}
+	r.k.looked = r.u.Generation
+	return nil
 }
 
 // toObserve returns the objects whose health the unit is asked to wait for.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/sane-gitops/sane/cluster"
@@ -46,11 +47,11 @@ func (e *Engine) place(ctx context.Context, t unit.Target) (*place, error) {
 		return p, nil
 	}
 	if e.c.Remote == nil {
-		return nil, fault.Input(fmt.Errorf("other clusters than the one that we run in are not kept here"))
+		return nil, fault.Input(errors.New("other clusters than the one that we run in are not kept here"))
 	}
 	c, err := e.c.Remote(string(t.Kubeconfig))
 	if err != nil {
-		return nil, fault.Input(fmt.Errorf("connect to the cluster that the kubeconfig names: %w", err))
+		return nil, fmt.Errorf("connect to the cluster that the kubeconfig names: %w", err)
 	}
 	p := e.newPlace(e.ctx, c)
 	p.room = max(1, e.c.Units/4)

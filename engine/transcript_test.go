@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -106,6 +107,7 @@ func transcribe(t *testing.T, text string) string {
 type play struct {
 	t       *testing.T
 	world   *memory.Cluster
+	far     *memory.Cluster // the cluster of the kubeconfig "far"
 	sources *branches
 	dir     string
 	stop    func()
@@ -120,7 +122,7 @@ type play struct {
 func newPlay(t *testing.T) *play {
 	kinds := append(memory.Kinds("source.toolkit.fluxcd.io/v1", "GitRepository"),
 		memory.Kinds("kustomize.toolkit.fluxcd.io/v1", "Kustomization")...)
-	p := &play{t: t, world: memory.New(kinds...), dir: t.TempDir(), turn: make(chan struct{}, 1)}
+	p := &play{t: t, world: memory.New(kinds...), far: memory.New(), dir: t.TempDir(), turn: make(chan struct{}, 1)}
 	p.sources = &branches{trees: make(map[string][]fstest.MapFS), broken: make(map[string]error)}
 	p.world.Fail(func(op string, id object.ID) error {
 		p.mu.Lock()
@@ -143,6 +145,7 @@ func (p *play) start() {
 	}
 	e, err := engine.New(engine.Config{
 		Cluster:  &recorder{Cluster: p.world, p: p},
+		Remote:   p.remote,
 		Sources:  map[string]source.Source{"git": p.sources},
 		Renderer: keeper,
 		Dialect:  flux.New(flux.Config{}),
@@ -220,6 +223,7 @@ func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " | ") }
 //
 //	feed NAME [spec...]           a GitRepository
 //	unit NAME [spec...]           a Kustomization
+//	kubeconfig SECRET NAME        puts a Secret with the kubeconfig of a cluster; there is one, "far"
 //	commit FEED FILE=OBJECTS...   to the feed's branch; see files
 //	break FEED MESSAGE            the feed's server answers with an error; without a message it does not
 //	edit OBJECT PATH=VALUE [by MANAGER]
@@ -241,12 +245,16 @@ func (p *play) do(line string) {
 		p.put("source.toolkit.fluxcd.io/v1", "GitRepository", args[0], feedSpec, args[1:])
 	case "unit":
 		p.put("kustomize.toolkit.fluxcd.io/v1", "Kustomization", args[0], unitSpec, args[1:])
+	case "kubeconfig":
+		p.kubeconfig(args[0], args[1])
 	case "commit":
 		p.sources.commit(args[0], args[1:])
 	case "break":
 		p.sources.fail(args[0], strings.Join(args[1:], " "))
 	case "edit":
-		p.edit(args)
+		p.edit(p.world, args)
+	case "edit-far":
+		p.edit(p.far, args)
 	case "delete":
 		p.check(p.world.Delete(p.t.Context(), id(args[0]), cluster.Where{}))
 	case "status":
@@ -383,13 +391,13 @@ var statuses = map[string]map[string]any{
 		"conditions": []any{map[string]any{"type": "NamesAccepted", "status": "True"}, map[string]any{"type": "Established", "status": "True"}}},
 }
 
-func (p *play) edit(args []string) {
+func (p *play) edit(c *memory.Cluster, args []string) {
 	path, v, _ := strings.Cut(args[1], "=")
 	by := "somebody"
 	if len(args) == 4 {
 		by = args[3]
 	}
-	p.world.Edit(id(args[0]), by, func(o object.Object) object.Object {
+	c.Edit(id(args[0]), by, func(o object.Object) object.Object {
 		if v == "" {
 			return o.Without(strings.Split(path, ".")...)
 		}
@@ -436,12 +444,17 @@ var times = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`)
 func hideTimes(s string) string { return times.ReplaceAllString(s, "TIME") }
 
 func (p *play) list() {
-	for _, o := range p.world.Objects() {
+	p.listOf(p.world, "")
+	p.listOf(p.far, " in far")
+}
+
+func (p *play) listOf(c *memory.Cluster, where string) {
+	for _, o := range c.Objects() {
 		k := o.ID().Kind
-		if strings.HasSuffix(k.Group, "toolkit.fluxcd.io") || k.Name == "Namespace" && o.Name() != "apps" {
+		if strings.HasSuffix(k.Group, "toolkit.fluxcd.io") || k.Name == "Namespace" && o.Name() != "apps" || o.Namespace() == "flux-system" {
 			continue
 		}
-		p.say("there   %s", o.ID())
+		p.say("there   %s%s", o.ID(), where)
 	}
 }
 
@@ -449,13 +462,35 @@ func (p *play) list() {
 // objects.
 type recorder struct {
 	cluster.Cluster
-	p  *play
-	as string // the user
+	p    *play
+	note string // about whose requests they are
 }
 
-func (r *recorder) As(user string) cluster.Cluster { return &recorder{r.Cluster.As(user), r.p, user} }
+func (r *recorder) As(user string) cluster.Cluster {
+	if user == "" {
+		return r
+	}
+	return &recorder{r.Cluster.As(user), r.p, r.note + " as " + user}
+}
 
-func (r *recorder) note(op string, id object.ID, how cluster.How, err error) {
+// remote connects to the cluster that a kubeconfig names.
+func (p *play) remote(kubeconfig string) (cluster.Cluster, error) {
+	if kubeconfig != "far" {
+		return nil, errors.New("the kubeconfig is not valid")
+	}
+	return &recorder{p.far, p, " in far"}, nil
+}
+
+// kubeconfig puts a Secret with a kubeconfig.
+func (p *play) kubeconfig(secret, text string) {
+	_, err := p.world.Apply(p.t.Context(), object.Of(map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"namespace": "flux-system", "name": secret},
+		"data": map[string]any{"value": base64.StdEncoding.EncodeToString([]byte(text))},
+	}), cluster.How{Manager: "kubectl", Force: true})
+	p.check(err)
+}
+
+func (r *recorder) tell(op string, id object.ID, how cluster.How, err error) {
 	if how.DryRun {
 		op = "try"
 	}
@@ -463,28 +498,25 @@ func (r *recorder) note(op string, id object.ID, how cluster.How, err error) {
 	if err != nil {
 		failed = " refused"
 	}
-	if r.as != "" {
-		failed += " as " + r.as
-	}
-	r.p.say("%-7s %s%s", op, id, failed)
+	r.p.say("%-7s %s%s%s", op, id, failed, r.note)
 	r.p.settle()
 }
 
 func (r *recorder) Get(ctx context.Context, id object.ID) (object.Object, bool, error) {
 	o, ok, err := r.Cluster.Get(ctx, id)
-	r.note("get", id, cluster.How{}, err)
+	r.tell("get", id, cluster.How{}, err)
 	return o, ok, err
 }
 
 func (r *recorder) Apply(ctx context.Context, o object.Object, how cluster.How) (object.Object, error) {
 	got, err := r.p.down.during(how.DryRun, func() (object.Object, error) { return r.Cluster.Apply(ctx, o, how) })
-	r.note("apply", o.ID(), how, err)
+	r.tell("apply", o.ID(), how, err)
 	return got, err
 }
 
 func (r *recorder) Delete(ctx context.Context, id object.ID, w cluster.Where) error {
 	_, err := r.p.down.during(false, func() (object.Object, error) { return object.Object{}, r.Cluster.Delete(ctx, id, w) })
-	r.note("delete", id, cluster.How{}, err)
+	r.tell("delete", id, cluster.How{}, err)
 	return err
 }
 

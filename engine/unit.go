@@ -25,6 +25,7 @@ type keeping struct {
 	// Of the worker that has it.
 	gone   bool      // it has been taken down: only its object is to go
 	packed []byte    // its ledger; nil if that has not been read yet
+	looked int64     // the generation as of which it may see all whose health it checks
 	fails  int       // in a row
 	since  time.Time // when it began to wait for what it waits for; zero if it does not
 	on     unit.On   // what it began to wait for then

@@ -67,10 +67,17 @@ type Target struct {
 type Secret string
 
 // Format implements [fmt.Formatter], so that no verb gives anything away.
-func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, "(secret)") }
+func (s Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.mask()) }
 
-// MarshalJSON gives nothing away.
-func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"(secret)"`), nil }
+// MarshalJSON gives nothing away but whether there is something.
+func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + s.mask() + `"`), nil }
+
+func (s Secret) mask() string {
+	if s == "" {
+		return ""
+	}
+	return "(secret)"
+}
 
 // An Owner is how a unit's objects are known to be its own. What it says is
 // the dialect's: Flux marks with labels.

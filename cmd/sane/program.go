@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/sane-gitops/sane/cli"
+	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/cluster/kube"
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/dialect/flux"
@@ -42,7 +43,7 @@ func program() cli.Program {
 }
 
 func speak(s cli.Speech) (dialect.Dialect, error) {
-	c := flux.Config{NoCrossNamespace: s.NoCrossNamespace, Controllers: s.Controllers}
+	c := flux.Config{NoCrossNamespace: s.NoCrossNamespace, DefaultServiceAccount: s.DefaultServiceAccount, Controllers: s.Controllers}
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
@@ -60,6 +61,13 @@ func connect(d cli.Dial) (*cli.Place, error) {
 	}
 	return &cli.Place{
 		Cluster: c, Namespace: namespace,
+		Remote: func(kubeconfig string) (cluster.Cluster, error) {
+			config, err := kube.Remote([]byte(kubeconfig))
+			if err != nil {
+				return nil, err
+			}
+			return kube.New(config, kube.Options{UserAgent: "sane/" + version(), Observe: d.Observe})
+		},
 		Lead: func(ctx context.Context, l cli.Lease, run func(context.Context)) error {
 			return kube.Lead(ctx, c, kube.Lease{Namespace: l.Namespace, Name: l.Name, Identity: l.Identity}, run)
 		},

@@ -56,7 +56,7 @@ func TestScripts(t *testing.T) {
 			if cond != "cluster" {
 				return false, fmt.Errorf("unknown condition %q", cond)
 			}
-			_, err := cluster()
+			_, err := plane()
 			return err == nil, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -76,7 +76,7 @@ func setup(env *testscript.Env) error {
 	env.Values[served{}] = git
 	env.Setenv("GIT", strings.TrimSuffix(git.URL(""), "/"))
 	env.Setenv("HOME", env.WorkDir)
-	kubeconfig, err := cluster()
+	kubeconfig, err := plane()
 	if err != nil {
 		return nil // scripts that need it skip
 	}
@@ -131,9 +131,9 @@ func kubectl(kubeconfig string, args ...string) error {
 	return nil
 }
 
-// cluster returns a kubeconfig with an API server that knows the custom
+// plane returns a kubeconfig with an API server that knows the custom
 // resources. It starts one if there is none yet.
-var cluster = sync.OnceValues(func() (string, error) {
+var plane = sync.OnceValues(func() (string, error) {
 	kubeconfig := os.Getenv("SANE_TEST_KUBECONFIG")
 	if kubeconfig == "" {
 		var err error

@@ -42,9 +42,10 @@ var (
 // A Config says how Flux's language is to be understood. The zero Config is
 // Flux's default.
 type Config struct {
-	NoCrossNamespace bool     // refuse sources in other namespaces than the Kustomization's
-	Controllers      []string // whose objects to keep; nil means all
-	ArtifactBase     string   // what artifacts' URLs begin with; "" means as Flux's in flux-system
+	NoCrossNamespace      bool     // refuse sources in other namespaces than the Kustomization's
+	Controllers           []string // whose objects to keep; nil means all
+	DefaultServiceAccount string   // that Kustomizations act as which name none; "" means ourselves
+	ArtifactBase          string   // what artifacts' URLs begin with; "" means as Flux's in flux-system
 }
 
 // Check returns an error if c names a controller whose work can't be taken
@@ -90,7 +91,11 @@ func (f flux) Read(o object.Object, r dialect.Reader) (dialect.Asked, error) {
 		return dialect.Asked{}, fmt.Errorf("flux: %s is no kind of ours", kind)
 	}
 	if kind == Kustomization {
-		return dialect.Asked{Units: []unit.Unit{f.kustomization(o)}}, nil
+		u, err := f.kustomization(o, r)
+		if err != nil {
+			return dialect.Asked{}, fmt.Errorf("flux: read %s: %w", o, err)
+		}
+		return dialect.Asked{Units: []unit.Unit{u}}, nil
 	}
 	feed, err := f.gitRepository(o, r)
 	if err != nil {

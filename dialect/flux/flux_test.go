@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -146,8 +147,9 @@ func (c *tale) asked() []byte {
 	}
 	return printed(struct {
 		unit.Unit
-		Err string
-	}{u, explain(u.Err)})
+		Err    string
+		Target map[string]string
+	}{u, explain(u.Err), targetOf(u.Target)})
 }
 
 // explain returns the words of err and what it is one of.
@@ -175,17 +177,22 @@ var sentinels = map[string]error{
 	"unit.ErrDependencies": unit.ErrDependencies, "unit.ErrHealth": unit.ErrHealth, "unit.ErrCanceled": unit.ErrCanceled,
 }
 
+// targetOf shows what a test may show.
+func targetOf(t unit.Target) map[string]string {
+	return filled(map[string]string{"as": t.As, "kubeconfig": string(t.Kubeconfig), "error": explain(t.Err)})
+}
+
 // accessOf shows what a test may show.
 func accessOf(a source.Access) map[string]string {
-	m := make(map[string]string)
-	for k, v := range map[string]string{
+	return filled(map[string]string{
 		"username": a.Username, "password": a.Password, "bearer": a.Bearer,
 		"ca": string(a.CA), "identity": string(a.Identity), "knownHosts": string(a.KnownHosts),
-	} {
-		if v != "" {
-			m[k] = v
-		}
-	}
+	})
+}
+
+// filled returns m without what is empty.
+func filled(m map[string]string) map[string]string {
+	maps.DeleteFunc(m, func(_, v string) bool { return v == "" })
 	return m
 }
 

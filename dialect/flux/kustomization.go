@@ -11,6 +11,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/plan"
 	"github.com/sane-gitops/sane/render"
@@ -18,8 +19,8 @@ import (
 	"github.com/sane-gitops/sane/unit"
 )
 
-// kustomization returns the unit that o asks for.
-func (f flux) kustomization(o object.Object) unit.Unit {
+// kustomization returns the unit that o asks for. Its error is r's.
+func (f flux) kustomization(o object.Object, r dialect.Reader) (unit.Unit, error) {
 	u := unit.Unit{
 		Name:       unit.Name{Kind: Kustomization, Namespace: o.Namespace(), Name: o.Name()},
 		Generation: o.Generation(),
@@ -35,7 +36,9 @@ func (f flux) kustomization(o object.Object) unit.Unit {
 		read(&u, ks)
 		u.Err = f.check(u, ks.Spec)
 	}
-	return u
+	var err error
+	u.Target, err = f.target(ks, r)
+	return u, err
 }
 
 func read(u *unit.Unit, ks kustomizev1.Kustomization) {
@@ -133,9 +136,7 @@ func (f flux) check(u unit.Unit, spec kustomizev1.KustomizationSpec) error {
 		field{"spec.dependsOn[].readyExpr", slices.ContainsFunc(spec.DependsOn, hasReadyExpr)},
 		field{"spec.healthCheckExprs", len(spec.HealthCheckExprs) > 0},
 		field{"spec.ignore", len(spec.Ignore) > 0},
-		field{"spec.kubeConfig", spec.KubeConfig != nil},
 		field{"spec.postBuild", substitutes(spec.PostBuild)},
-		field{"spec.serviceAccountName", spec.ServiceAccountName != ""},
 	)
 }
 

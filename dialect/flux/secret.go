@@ -27,14 +27,7 @@ func secretOf(repo sourcev1.GitRepository, r dialect.Reader) (secret, error) {
 	if ref == nil {
 		return secret{}, nil
 	}
-	s := secret{name: repo.Namespace + "/" + ref.Name}
-	o, ok, err := r.Get(object.ID{Kind: object.Kind{Name: "Secret"}, Namespace: repo.Namespace, Name: ref.Name})
-	if err != nil || !ok {
-		s.missing = true
-		return s, err
-	}
-	s.data, s.bad = values(o)
-	return s, nil
+	return secretNamed(repo.Namespace, ref.Name, r)
 }
 
 // values returns what a Secret holds in its data and stringData, and the key

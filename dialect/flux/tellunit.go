@@ -67,6 +67,9 @@ func words(u unit.Unit, err error) string {
 	if errors.Is(err, unit.ErrNoSource) && reasonIn(err) == "" {
 		return fmt.Sprintf("%s.%s %q not found", u.Source.Kind, sourceGroup, u.Source.Name)
 	}
+	if u.Deleting {
+		err = fmt.Errorf("%w; set spec.deletionPolicy to Orphan to leave its objects where they are", err)
+	}
 	return shorten(err.Error())
 }
 
