@@ -63,7 +63,7 @@ func (d *desk) quietLog() *slog.Logger {
 }
 
 // spoken returns the dialect as it is when nobody asks for something special.
-func (d *desk) spoken() (dialect.Dialect, error) { return d.Dialect(Speech{}) }
+func (d *desk) spoken() (dialect.Dialect, error) { return d.Dialect(Speech{Guard: true}) }
 
 // scope returns the namespace to list in: "" for all.
 func (d *desk) scope(p *Place) string {

@@ -71,6 +71,7 @@ type Lease struct {
 
 // A Speech says how the custom resources are to be understood.
 type Speech struct {
+	Guard                 bool     // hold surprising deletions
 	DefaultServiceAccount string   // to act as where none is named
 	NoCrossNamespace      bool     // refuse references to other namespaces
 	Controllers           []string // whose objects to keep; nil means all

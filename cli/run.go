@@ -32,6 +32,7 @@ type daemon struct {
 	selector       string
 	noCross        bool
 	account        string
+	guard          string
 	controllers    []string
 
 	dir     string
@@ -70,6 +71,7 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.StringVar(&r.selector, "watch-label-selector", "", "keep only objects with these `LABELS`")
 	f.BoolVar(&r.noCross, "no-cross-namespace-refs", false, "refuse references to objects in other namespaces")
 	f.StringVar(&r.account, "default-service-account", "", "`NAME` of the service account that Kustomizations act as which name none")
+	f.StringVar(&r.guard, "deletion-guard", "on", "hold the deletion of all objects of a Kustomization, or of most of many, until it is approved: on or off")
 	f.StringSliceVar(&r.controllers, "controllers", nil, "do the work of these of Flux's controllers only: source-controller, kustomize-controller (default all)")
 	f.StringVar(&r.dir, "data-dir", "/data", "`DIR` for mirrors and kept results")
 	f.StringVar(&r.events, "events-addr", "", "`URL` to post events to")
@@ -84,6 +86,9 @@ func (r *daemon) flags(cmd *cobra.Command) {
 func (r *daemon) run(cmd *cobra.Command) (err error) {
 	if r.log, err = r.logger(); err != nil {
 		return fmt.Errorf("run: %w", err)
+	}
+	if r.guard != "on" && r.guard != "off" {
+		return fmt.Errorf("run: --deletion-guard %q: want on or off", r.guard)
 	}
 	slog.SetDefault(r.log)
 	if cmd.Flags().Changed("requeue-dependency") {
@@ -168,7 +173,7 @@ func (r *daemon) serve(ctx context.Context) error {
 		return err
 	}
 	place.Namespace = cmp.Or(r.namespace, os.Getenv("RUNTIME_NAMESPACE"), place.Namespace, "flux-system")
-	says, err := r.Dialect(Speech{NoCrossNamespace: r.noCross, DefaultServiceAccount: r.account, Controllers: r.controllers})
+	says, err := r.Dialect(Speech{NoCrossNamespace: r.noCross, DefaultServiceAccount: r.account, Guard: r.guard != "off", Controllers: r.controllers})
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sane-gitops/sane/apply"
 	"github.com/sane-gitops/sane/cluster"
@@ -64,25 +65,42 @@ func (r *run) admit() bool {
 func (r *run) render(ctx context.Context, res *render.Result) bool {
 	r.st.Phase = unit.Rendering
 	r.st.Attempted = r.src.status.Revision
-	got, fresh, err := r.e.c.Renderer.Render(ctx, r.u.Name.String(), render.Input{Tree: r.src.tree.Tree, Recipe: r.u.Recipe})
+	got, err := r.e.rendered(ctx, r.u, r.src)
 	if err != nil {
 		return r.fail(err)
-	}
-	if fresh {
-		if r.e.c.Rendered != nil {
-			r.e.c.Rendered(r.u.Name)
-		}
-		r.e.log.Debug("rendered", "unit", r.u.Name.String(), "rev", r.st.Attempted.Name)
 	}
 	*res = got
 	r.st.Rendered = got.Digest
 	return true
 }
 
+// rendered returns what a unit makes of its source's tree.
+func (e *Engine) rendered(ctx context.Context, u unit.Unit, src feed) (render.Result, error) {
+	res, fresh, err := e.c.Renderer.Render(ctx, u.Name.String(), render.Input{Tree: src.tree.Tree, Recipe: u.Recipe})
+	if err != nil {
+		return res, err
+	}
+	if fresh {
+		if e.c.Rendered != nil {
+			e.c.Rendered(u.Name)
+		}
+		e.log.Debug("rendered", "unit", u.Name.String(), "rev", src.status.Revision.Name)
+	}
+	return res, nil
+}
+
 // late reports whether the unit has waited for as long as it may for one thing.
 func (r *run) late(on unit.On) bool {
 	g := goal{r.st.Generation, r.src.status.Revision}
 	return !r.k.since.IsZero() && r.k.on == on && r.k.goal == g && r.e.now().Sub(r.k.since) >= r.u.Timeout
+}
+
+// deadline returns when the unit will have waited for as long as it may.
+func (r *run) deadline(on unit.On) time.Time {
+	if g := (goal{r.st.Generation, r.src.status.Revision}); r.k.since.IsZero() || r.k.on != on || r.k.goal != g {
+		return r.e.now().Add(r.u.Timeout)
+	}
+	return r.k.since.Add(r.u.Timeout)
 }
 
 // observe reports whether all is healthy whose health the unit is asked to wait
@@ -160,7 +178,13 @@ func (r *run) prune(ctx context.Context, p plan.Plan) bool {
 	r.st.Phase = unit.Pruning
 	var errs []error
 	survivors := make(inventory.Set)
+	r.release(p)
 	for _, s := range p.Prune {
+		for _, step := range s.Steps {
+			if step.Heir != "" { // until it has it
+				survivors[step.ID] = r.st.Owned[step.ID]
+			}
+		}
 		for o := range apply.Run(ctx, r.as, s.Steps, r.by()) {
 			if o.Err != nil {
 				errs = append(errs, o.Err)

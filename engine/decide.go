@@ -65,16 +65,25 @@ func (r *run) plan(ctx context.Context, res render.Result, p *plan.Plan) bool {
 	if err != nil {
 		return r.fail(err)
 	}
+	if r.u.Policy.Prune {
+		var known bool
+		if state.Heirs, known = r.heirs(ctx, state.Owned.Minus(wanted(state))); !known {
+			return false
+		}
+	}
 	if *p, err = plan.Make(state, r.u.Policy); err != nil {
 		return r.fail(err)
+	}
+	if err := r.held(*p); err != nil {
+		return r.fail(fault.Input(err))
 	}
 	return true
 }
 
 // state gathers what is wanted and what is known, without asking the cluster
-// about anything but objects that are ours and out of sight.
+// but for what was made by others in our name.
 func (r *run) state(ctx context.Context, objects []object.Object) (plan.State, error) {
-	st := plan.State{Owned: r.st.Owned, Known: make(map[object.ID]plan.Known)}
+	st := plan.State{Owned: maps.Clone(r.st.Owned), Known: make(map[object.ID]plan.Known)}
 	meant := make(inventory.Set)
 	for _, o := range objects {
 		o, file := render.From(o)
@@ -93,14 +102,22 @@ func (r *run) state(ctx context.Context, objects []object.Object) (plan.State, e
 	}
 	for _, w := range st.Want {
 		id := w.Object.ID()
-		if k, ok := r.known(id, markOf(w.Object.JSON())); ok {
+		if k, ok := r.known(ctx, id, markOf(w.Object.JSON())); ok {
 			st.Known[id] = k
 		}
 	}
 	if r.u.Policy.Prune {
-		return st, r.lookFor(ctx, st, r.st.Owned.Minus(meant))
+		r.lookFor(st, r.st.Owned.Minus(meant))
 	}
 	return st, nil
+}
+
+func wanted(st plan.State) inventory.Set {
+	set := make(inventory.Set, len(st.Want))
+	for _, w := range st.Want {
+		set[w.Object.ID()] = w.Object.Version()
+	}
+	return set
 }
 
 // adopt looks at the objects that are ours by their labels and of which it is
@@ -180,14 +197,14 @@ func normal(o object.Object) object.Object {
 }
 
 // known returns what is known of an object, and whether anything is.
-func (r *run) known(id object.ID, want mark) (plan.Known, bool) {
+func (r *run) known(ctx context.Context, id object.ID, want mark) (plan.Known, bool) {
 	s, seen := r.in.look.See(id)
 	if !seen || s.Gone {
 		return plan.Known{}, false
 	}
 	k := plan.Known{UID: s.UID, Exempt: s.Exempt, Deleting: s.Deleting, Ours: s.Owner == r.u.Name}
 	if !k.Ours {
-		k.Owner = r.e.keeps(s.Owner, id)
+		k.Owner = r.keeper(ctx, s.Owner, id)
 	}
 	as, made := r.made.Objects[id]
 	switch {
@@ -217,43 +234,16 @@ func (r *run) drifted(k *plan.Known, id object.ID, s observe.Sighting) {
 	}
 }
 
-// keeps returns the name of a unit in words if it is there and keeps an object,
-// or else "".
-func (e *Engine) keeps(name unit.Name, id object.ID) string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	k := e.units[name]
-	if k == nil {
-		return ""
-	}
-	if _, ok := k.status.Owned[id]; !ok {
-		return ""
-	}
-	return name.String()
-}
-
-// lookFor adds to what is known the objects that are ours and to be deleted,
-// asking the cluster for those that are out of sight.
-func (r *run) lookFor(ctx context.Context, st plan.State, gone inventory.Set) error {
+// lookFor adds to what is known the objects that are ours and to be deleted, and
+// takes those that are not there, or not ours by their labels any more, from what
+// is owned: all that is ours is in sight.
+func (r *run) lookFor(st plan.State, gone inventory.Set) {
 	for id := range gone {
 		s, seen := r.in.look.See(id)
-		if seen && !s.Gone {
-			st.Known[id] = plan.Known{UID: s.UID, Ours: s.Owner == r.u.Name, Exempt: s.Exempt, Deleting: s.Deleting}
-			continue
-		}
-		o, there, err := r.as.Get(ctx, id)
-		if errors.Is(err, cluster.ErrNoKind) {
-			there, err = false, nil
-		}
-		if err != nil {
-			return err
-		}
-		if !there {
+		if !seen || s.Gone {
 			delete(st.Owned, id)
 			continue
 		}
-		owner, _ := r.e.c.Dialect.Owner(o.Labels())
-		st.Known[id] = plan.Known{UID: o.UID(), Ours: owner == r.u.Name, Exempt: r.e.c.Dialect.Exempt(o), Deleting: o.Deleting()}
+		st.Known[id] = plan.Known{UID: s.UID, Ours: s.Owner == r.u.Name, Exempt: s.Exempt, Deleting: s.Deleting}
 	}
-	return nil
 }

@@ -79,15 +79,16 @@ type Engine struct {
 
 	closing sync.WaitGroup // of places that nobody uses any more
 
-	mu      sync.Mutex
-	feeds   map[source.FeedName]*feed // guarded by mu
-	units   map[unit.Name]*keeping    // guarded by mu
-	asked   map[object.ID]asking      // guarded by mu; what each custom resource asks for
-	users   index[source.FeedName]    // guarded by mu; units by the feed that they use
-	after   index[unit.Name]          // guarded by mu; units by the unit that they come after
-	checked index[object.ID]          // guarded by mu; units by the object whose health they check
-	places  map[unit.Secret]*place    // guarded by mu; other clusters by their kubeconfig
-	in      index[unit.Secret]        // guarded by mu; units by the other cluster that they are kept in
+	mu       sync.Mutex
+	feeds    map[source.FeedName]*feed // guarded by mu
+	units    map[unit.Name]*keeping    // guarded by mu
+	asked    map[object.ID]asking      // guarded by mu; what each custom resource asks for
+	users    index[source.FeedName]    // guarded by mu; units by the feed that they use
+	after    index[unit.Name]          // guarded by mu; units by the unit that they come after
+	checked  index[object.ID]          // guarded by mu; units by the object whose health they check
+	heirless index[source.FeedName]    // guarded by mu; units that wait until others of a feed can be rendered
+	places   map[unit.Secret]*place    // guarded by mu; other clusters by their kubeconfig
+	in       index[unit.Secret]        // guarded by mu; units by the other cluster that they are kept in
 }
 
 // An index names units by something that they refer to.
@@ -135,17 +136,18 @@ func New(c Config) (*Engine, error) {
 	}
 	e := &Engine{
 		c: c, log: c.Log, now: c.Now,
-		feedQ:   newQueue[source.FeedName](c.Now),
-		unitQ:   newQueue[unit.Name](c.Now),
-		ready:   make(chan struct{}),
-		feeds:   make(map[source.FeedName]*feed),
-		units:   make(map[unit.Name]*keeping),
-		asked:   make(map[object.ID]asking),
-		users:   make(index[source.FeedName]),
-		after:   make(index[unit.Name]),
-		checked: make(index[object.ID]),
-		places:  make(map[unit.Secret]*place),
-		in:      make(index[unit.Secret]),
+		feedQ:    newQueue[source.FeedName](c.Now),
+		unitQ:    newQueue[unit.Name](c.Now),
+		ready:    make(chan struct{}),
+		feeds:    make(map[source.FeedName]*feed),
+		units:    make(map[unit.Name]*keeping),
+		asked:    make(map[object.ID]asking),
+		users:    make(index[source.FeedName]),
+		after:    make(index[unit.Name]),
+		checked:  make(index[object.ID]),
+		heirless: make(index[source.FeedName]),
+		places:   make(map[unit.Secret]*place),
+		in:       make(index[unit.Secret]),
 	}
 	return e, nil
 }

@@ -40,9 +40,12 @@ func (r *run) remove(ctx context.Context) bool {
 	if err := r.watch(ctx, st.Owned); err != nil {
 		return r.fail(err)
 	}
-	if err := r.lookFor(ctx, st, maps.Clone(st.Owned)); err != nil {
-		return r.fail(err)
+	r.lookFor(st, maps.Clone(st.Owned))
+	heirs, known := r.heirs(ctx, st.Owned)
+	if !known {
+		return false
 	}
+	st.Heirs = heirs
 	p, err := plan.Make(st, plan.Policy{Prune: true})
 	if err != nil {
 		return r.fail(err)

@@ -110,6 +110,7 @@ type play struct {
 	far     *memory.Cluster // the cluster of the kubeconfig "far"
 	sources *branches
 	dir     string
+	guard   bool
 	stop    func()
 	down    *downfall     // nil: none is to come
 	turn    chan struct{} // held by who settles
@@ -148,7 +149,7 @@ func (p *play) start() {
 		Remote:   p.remote,
 		Sources:  map[string]source.Source{"git": p.sources},
 		Renderer: keeper,
-		Dialect:  flux.New(flux.Config{}),
+		Dialect:  flux.New(flux.Config{Guard: p.guard}),
 		Sinks:    []report.Sink{p},
 		Dir:      p.dir,
 		Units:    1, Feeds: 1, Applies: 1, Jitter: -1,
@@ -183,7 +184,7 @@ func (p *play) settle() {
 func (p *play) say(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lines = append(p.lines, fmt.Sprintf(format, args...))
+	p.lines = append(p.lines, approvals.ReplaceAllString(fmt.Sprintf(format, args...), "approve=DIGEST"))
 }
 
 // said returns what happened since it was last called.
@@ -233,6 +234,8 @@ func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " | ") }
 //	heal                          the cluster refuses nothing any more
 //	annotate OBJECT KEY=VALUE
 //	wait DURATION
+//	guard                         restarts the engine so that it holds surprising deletions
+//	approve NAME                  approves what a Kustomization holds
 //	restart
 //	lose                          restart without what was on disk
 //	show OBJECT                   its status
@@ -275,6 +278,14 @@ func (p *play) do(line string) {
 		p.check(err)
 		p.rest()
 		<-time.After(d)
+	case "guard":
+		p.rest()
+		p.stop()
+		p.guard = true
+		p.start()
+	case "approve":
+		p.rest()
+		p.approve(args[0])
 	case "restart":
 		p.rest()
 		p.stop()
@@ -425,6 +436,17 @@ func (p *play) fail(args []string) {
 		return err
 	})
 }
+
+// approve approves what a Kustomization holds.
+func (p *play) approve(name string) {
+	o, _, err := p.world.Get(p.t.Context(), id("Kustomization/"+name))
+	p.check(err)
+	_, digest, _ := strings.Cut(summary(o), "approve=")
+	digest, _, _ = strings.Cut(digest, ")")
+	p.do("annotate Kustomization/" + name + " sane-gitops.io/approve=" + digest)
+}
+
+var approvals = regexp.MustCompile("approve=sha256:[0-9a-f]+")
 
 func (p *play) show(id object.ID) {
 	o, ok, err := p.world.Get(p.t.Context(), id)

@@ -22,6 +22,8 @@ type keeping struct {
 	status *unit.Status // as it stands; never changed
 	told   *unit.Status // as it was last written; never changed, and mostly the same one
 
+	released map[object.ID]bool // what goes over to others; never changed
+
 	// Of the worker that has it.
 	gone   bool      // it has been taken down: only its object is to go
 	packed []byte    // its ledger; nil if that has not been read yet
@@ -89,6 +91,7 @@ func (e *Engine) link(u unit.Unit) {
 
 func (e *Engine) unlink(u unit.Unit) {
 	e.users.remove(u.Source, u.Name)
+	e.heirless.remove(u.Source, u.Name)
 	for _, a := range u.After {
 		e.after.remove(a, u.Name)
 	}
@@ -306,11 +309,12 @@ func (r *run) due() (time.Time, priority) {
 		if r.k.since.IsZero() || r.k.on != r.st.Waits.On {
 			r.k.since, r.k.on = now, r.st.Waits.On
 		}
-		if !r.again.IsZero() {
+		told := r.k.since.Add(r.grace())
+		switch young := now.Before(told); {
+		case !r.again.IsZero() && (!young || r.again.Before(told)):
 			return r.again, changed
-		}
-		if g := r.grace(); now.Sub(r.k.since) < g {
-			return r.k.since.Add(g), changed
+		case young:
+			return told, changed
 		}
 		if r.st.Waits.On == unit.OnHealth || r.st.Waits.On == unit.OnStage {
 			return r.k.since.Add(max(r.u.Timeout, grace)), retried
@@ -353,6 +357,11 @@ func (r *run) settle(st *unit.Status) {
 	}
 	if was := r.k.status; st.Ready() != was.Ready() || st.Applied != was.Applied || st.Generation != was.Generation {
 		for _, d := range e.after.of(r.u.Name) {
+			e.unitQ.Add(d, changed)
+		}
+	}
+	if st.Ready() {
+		for _, d := range e.heirless.of(r.u.Source) {
 			e.unitQ.Add(d, changed)
 		}
 	}

@@ -16,8 +16,9 @@ import (
 // A State is what is wanted, what is known of the cluster, and what is ours.
 type State struct {
 	Want  []Want
-	Known map[object.ID]Known // what is not in it is not known to be there
-	Owned inventory.Set       // what was made before, and may have to go
+	Known map[object.ID]Known  // what is not in it is not known to be there
+	Owned inventory.Set        // what was made before, and may have to go
+	Heirs map[object.ID]string // who will have what is owned and no longer wanted, in words
 }
 
 // A Want is an object as it should be.
@@ -52,6 +53,11 @@ type Known struct {
 type Policy struct {
 	Prune   bool // delete what is ours and no longer wanted
 	Replace bool // delete and create where an update is refused because a field can't change
+
+	// Guard holds the deletion of all objects of a unit, or of more than half
+	// of more than twenty, until Approved is the plan's Deletions.
+	Guard    bool
+	Approved string
 }
 
 // A Verb is what a step does.
@@ -76,6 +82,7 @@ type Step struct {
 	Version string        // of that object, if it is known
 	Exempt  Exemption     // of the wanted and the live object together
 	Replace bool          // the step may become a Recreate
+	Heir    string        // who it goes over to, in words; "" if to nobody
 	Why     string        // "not in the source any more"; for people
 }
 
@@ -142,6 +149,7 @@ func Make(s State, p Policy) (Plan, error) {
 	made.Stages = stages(steps)
 	if p.Prune {
 		made.Prune = prune(s, wanted)
+		made.guard(s, p)
 	}
 	return made, nil
 }
@@ -215,6 +223,8 @@ func prune(s State, wanted map[object.ID]bool) []Stage {
 		switch {
 		case there && !k.Ours:
 			step.Verb, step.Why = Keep, "belongs to somebody else now"
+		case s.Heirs[id] != "":
+			step.Verb, step.Why, step.Heir = Keep, "goes over to "+s.Heirs[id], s.Heirs[id]
 		case k.Exempt.Keep, k.Exempt.Ignore:
 			step.Verb, step.Why = Keep, "asks not to be deleted"
 		}

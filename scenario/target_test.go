@@ -13,7 +13,7 @@ import (
 // TestServiceAccount: a unit can do what its service account may, and no more.
 func TestServiceAccount(t *testing.T) {
 	s := open(t)
-	rev := s.commit(map[string]string{"x/cm.yaml": configMap("mine"), "y/cm.yaml": configMap("other")})
+	rev := s.commit(map[string]string{"x/cm.yaml": configMap("mine"), "z/cm.yaml": configMap("other")})
 	s.feed()
 	s.apply("{apiVersion: v1, kind: ServiceAccount, metadata: {name: deployer, namespace: $NS}}")
 	s.unit("apps", "path: x", "serviceAccountName: deployer")
@@ -34,7 +34,7 @@ subjects: [{kind: ServiceAccount, name: deployer, namespace: $NS}]
 	s.ready("apps", rev)
 
 	// What it may not see is not seen for it: not even whether it is well.
-	s.unit("nosy", "path: y", "serviceAccountName: deployer", "healthChecks: [{apiVersion: v1, kind: Secret, name: secret, namespace: kube-system}]")
+	s.unit("nosy", "path: z", "serviceAccountName: deployer", "healthChecks: [{apiVersion: v1, kind: Secret, name: secret, namespace: kube-system}]")
 	s.refused(s.unitID("nosy"), "HealthCheckFailed", "check health", "forbidden")
 
 	// What may not be deleted is not forgotten.

@@ -155,6 +155,14 @@ var (
 	ErrCanceled     = errors.New("canceled")             // by a newer revision or request
 )
 
+// A HeldError says what is not deleted until somebody approves it.
+type HeldError struct {
+	What     string        // in words
+	Approval digest.Digest // of what would be deleted: see [plan.Policy]
+}
+
+func (e *HeldError) Error() string { return "deletion held: " + e.What }
+
 // A Fight is about an object that others change again and again. It is brought
 // back less and less often.
 type Fight struct {

@@ -26,6 +26,7 @@ const (
 
 	requestedAt = "reconcile.fluxcd.io/requestedAt"
 	finalizer   = "finalizers.fluxcd.io"
+	approve     = "sane-gitops.io/approve" // ours: a digest of deletions that are meant
 
 	ownerName      = kustomizeGroup + "/name"
 	ownerNamespace = kustomizeGroup + "/namespace"
@@ -44,6 +45,7 @@ var (
 type Config struct {
 	NoCrossNamespace      bool     // refuse sources in other namespaces than the Kustomization's
 	Controllers           []string // whose objects to keep; nil means all
+	Guard                 bool     // hold surprising deletions until somebody approves them
 	DefaultServiceAccount string   // that Kustomizations act as which name none; "" means ourselves
 	ArtifactBase          string   // what artifacts' URLs begin with; "" means as Flux's in flux-system
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
-	"github.com/sane-gitops/sane/plan"
 	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/unit"
@@ -31,6 +30,7 @@ func (f flux) kustomization(o object.Object, r dialect.Reader) (unit.Unit, error
 			Labels:  map[string]string{ownerName: o.Name(), ownerNamespace: o.Namespace()},
 		},
 	}
+	u.Policy.Guard = f.Guard
 	var ks kustomizev1.Kustomization
 	if u.Err = decode(o, &ks); u.Err == nil {
 		read(&u, ks)
@@ -49,7 +49,7 @@ func read(u *unit.Unit, ks kustomizev1.Kustomization) {
 		Name:      spec.SourceRef.Name,
 	}
 	u.Recipe = render.Recipe{Dir: inside(spec.Path), Overlay: overlay(spec)}
-	u.Policy = plan.Policy{Prune: spec.Prune, Replace: spec.Force}
+	u.Policy.Prune, u.Policy.Replace, u.Policy.Approved = spec.Prune, spec.Force, ks.Annotations[approve]
 	for _, dep := range spec.DependsOn {
 		u.After = append(u.After, unit.Name{Kind: Kustomization, Namespace: cmp.Or(dep.Namespace, ns), Name: dep.Name})
 	}

@@ -16,6 +16,7 @@ const (
 	accessDenied        = "AccessDenied"
 	artifactFailed      = "ArtifactFailed"
 	buildFailed         = "BuildFailed"
+	deletionHeld        = "DeletionHeld" // ours
 	dependencyNotReady  = "DependencyNotReady"
 	featureDisabled     = "FeatureGateDisabled"
 	healthCanceled      = "HealthCheckCanceled"

@@ -67,6 +67,9 @@ func words(u unit.Unit, err error) string {
 	if errors.Is(err, unit.ErrNoSource) && reasonIn(err) == "" {
 		return fmt.Sprintf("%s.%s %q not found", u.Source.Kind, sourceGroup, u.Source.Name)
 	}
+	if h := new(unit.HeldError); errors.As(err, &h) {
+		err = fmt.Errorf("%w; if that is meant, annotate it with %s=%s", err, approve, h.Approval)
+	}
 	if u.Deleting {
 		err = fmt.Errorf("%w; set spec.deletionPolicy to Orphan to leave its objects where they are", err)
 	}
@@ -99,6 +102,9 @@ var reasonAt = map[unit.Phase]string{
 func failure(st unit.Status) string {
 	if reason := reasonIn(st.Err); reason != "" {
 		return reason
+	}
+	if h := new(unit.HeldError); errors.As(st.Err, &h) {
+		return deletionHeld
 	}
 	for _, r := range reasonOf {
 		if errors.Is(st.Err, r.is) {

@@ -1,0 +1,182 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sane-gitops/sane/inventory"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/plan"
+	"github.com/sane-gitops/sane/render"
+	"github.com/sane-gitops/sane/unit"
+)
+
+// An object goes from one unit to another when a revision takes it out of the
+// one and puts it into the other. Whichever of them is brought first looks what
+// the other makes of that revision, so that the object is neither deleted nor
+// fought about: the one does not delete what the other wants, and the other may
+// take what the one does not want any more.
+
+// heirs returns who will have the objects that the unit owns and no longer
+// wants, in words. It reports whether that is known: a unit that uses the same
+// source and can't be rendered is waited for, for a while.
+func (r *run) heirs(ctx context.Context, gone inventory.Set) (map[object.ID]string, bool) {
+	r.e.heirIs(r.u, true)
+	if len(gone) == 0 {
+		return nil, true
+	}
+	heirs := make(map[object.ID]string)
+	for _, other := range r.e.sharing(r.u) {
+		wants, err := r.e.wants(ctx, other)
+		if err != nil && !r.late(unit.OnUnit) {
+			r.e.heirIs(r.u, false)
+			r.again = r.deadline(unit.OnUnit)
+			return nil, r.wait(unit.OnUnit, "nothing is deleted yet: %s may want it, and can't be rendered", other.Name)
+		}
+		for id := range gone {
+			if wants(id) {
+				heirs[id] = other.Name.String()
+			}
+		}
+	}
+	return heirs, true
+}
+
+// heirIs notes whether it is known who has what a unit does not want any more.
+func (e *Engine) heirIs(u unit.Unit, known bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if known {
+		e.heirless.remove(u.Source, u.Name)
+	} else {
+		e.heirless.add(u.Source, u.Name)
+	}
+}
+
+// sharing returns the units that use the same source and are kept in the same
+// cluster as u, without u.
+func (e *Engine) sharing(u unit.Unit) []unit.Unit {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var all []unit.Unit
+	for _, name := range e.users.of(u.Source) {
+		k := e.units[name]
+		if name != u.Name && !k.want.Deleting && !k.want.Paused && k.want.Err == nil && k.want.Target.Kubeconfig == u.Target.Kubeconfig {
+			all = append(all, k.want)
+		}
+	}
+	return all
+}
+
+// nothing is wanted by a unit of which that is not known.
+func nothing(object.ID) bool { return false }
+
+// wants returns a function that reports whether a unit wants an object as its
+// source stands now, brought to that or not.
+func (e *Engine) wants(ctx context.Context, u unit.Unit) (func(object.ID) bool, error) {
+	e.mu.Lock()
+	k := e.units[u.Name]
+	src, found := e.source(u)
+	if k == nil || !found || src.tree == nil {
+		e.mu.Unlock()
+		return nothing, nil
+	}
+	st, released := k.status, k.released
+	e.mu.Unlock()
+	res, err := e.rendered(ctx, u, src)
+	if err != nil {
+		return nothing, err
+	}
+	if res.Digest == st.Rendered && st.Ready() {
+		return func(id object.ID) bool {
+			_, owns := st.Owned[id]
+			return owns && !released[id]
+		}, nil
+	}
+	objects, err := e.c.Renderer.Objects(ctx, res)
+	if err != nil {
+		return nothing, err
+	}
+	in, err := e.place(ctx, u.Target)
+	if err != nil {
+		return nothing, err
+	}
+	ids := make(map[object.ID]bool, len(objects))
+	for _, o := range objects {
+		o, _ = render.From(o)
+		if o, err = own(ctx, in, o, u); err == nil {
+			ids[o.ID()] = true
+		}
+	}
+	return func(id object.ID) bool { return ids[id] }, nil
+}
+
+// release takes note of the objects that go over to others, which may take them
+// from now on, and wakes those.
+func (r *run) release(p plan.Plan) {
+	released := make(map[object.ID]bool)
+	for _, s := range p.All() {
+		if s.Heir != "" {
+			released[s.ID] = true
+		}
+	}
+	r.e.mu.Lock()
+	r.k.released = released
+	r.e.mu.Unlock()
+	if len(released) == 0 {
+		return
+	}
+	for _, other := range r.e.sharing(r.u) {
+		r.e.unitQ.Add(other.Name, changed)
+	}
+}
+
+// keeper returns the name of the unit that owns an object and wants it still, in
+// words, or "".
+func (r *run) keeper(ctx context.Context, name unit.Name, id object.ID) string {
+	e := r.e
+	e.mu.Lock()
+	k := e.units[name]
+	var owns bool
+	var u unit.Unit
+	if k != nil {
+		_, owns = k.status.Owned[id]
+		owns = owns && !k.released[id]
+		u = k.want
+	}
+	e.mu.Unlock()
+	if !owns {
+		return ""
+	}
+	if u.Source == r.u.Source {
+		if wants, err := e.wants(ctx, u); err == nil && !wants(id) {
+			return ""
+		}
+	}
+	return name.String()
+}
+
+// held returns an error if the plan waits for somebody's approval.
+func (r *run) held(p plan.Plan) error {
+	held := p.Held()
+	if len(held) == 0 {
+		return nil
+	}
+	const shown = 5
+	what := ""
+	for i, s := range held {
+		if i == shown {
+			what += fmt.Sprintf(" and %d more", len(held)-shown)
+			break
+		}
+		if i > 0 {
+			what += ", "
+		}
+		what += s.ID.String()
+	}
+	return &unit.HeldError{
+		What: fmt.Sprintf("%s would delete %d of %d objects (%s), and nothing of it is applied",
+			r.st.Attempted.Name, len(held), len(r.st.Owned), what),
+		Approval: p.Deletions(),
+	}
+}
