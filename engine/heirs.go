@@ -141,7 +141,7 @@ func (r *run) keeper(ctx context.Context, name unit.Name, id object.ID) string {
 	var u unit.Unit
 	if k != nil {
 		_, owns = k.status.Owned[id]
-		owns = owns && !k.released[id]
+		owns = owns && !k.released[id] && !k.want.Deleting
 		u = k.want
 	}
 	e.mu.Unlock()
