@@ -4,17 +4,20 @@ import (
 	"strings"
 
 	"github.com/sane-gitops/sane/digest"
+	"github.com/sane-gitops/sane/object"
 )
 
 // few is the number of objects up to which only the deletion of all of them is
-// surprising.
+// surprising, and only if not each has a successor of its kind: a generated
+// ConfigMap gets another name whenever its content changes.
 const few = 20
 
 // guard turns the deletions of a plan into holds if they are surprising and have
 // not been approved.
 func (p Plan) guard(s State, policy Policy) {
 	n := p.count(Delete)
-	surprising := n > 0 && n == len(s.Owned) || len(s.Owned) > few && 2*n > len(s.Owned)
+	all := n > 0 && n == len(s.Owned) && !p.succeeded()
+	surprising := all || len(s.Owned) > few && 2*n > len(s.Owned)
 	if !policy.Guard || !surprising || policy.Approved == string(p.Deletions()) {
 		return
 	}
@@ -25,6 +28,25 @@ func (p Plan) guard(s State, policy Policy) {
 			}
 		}
 	}
+}
+
+// succeeded reports whether as many objects of each kind are created as deleted.
+func (p Plan) succeeded() bool {
+	left := make(map[object.Kind]int)
+	for _, s := range p.All() {
+		switch s.Verb {
+		case Create:
+			left[s.ID.Kind]++
+		case Delete:
+			left[s.ID.Kind]--
+		}
+	}
+	for _, n := range left {
+		if n < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // Deletions names what the plan would delete, held or not: whoever approves it

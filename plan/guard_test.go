@@ -12,10 +12,15 @@ import (
 func TestGuard(t *testing.T) {
 	for _, c := range []struct {
 		owned, gone, heirs int
+		fresh              int // objects that are created
 		held               bool
 	}{
 		{owned: 0},
 		{owned: 1, gone: 1, held: true},
+		{owned: 1, gone: 1, fresh: 1},
+		{owned: 2, gone: 2, fresh: 1, held: true},
+		{owned: 2, gone: 2, fresh: 2},
+		{owned: 30, gone: 30, fresh: 30, held: true},
 		{owned: 2, gone: 1},
 		{owned: 2, gone: 2, held: true},
 		{owned: 2, gone: 2, heirs: 1},
@@ -37,6 +42,9 @@ func TestGuard(t *testing.T) {
 			case i >= c.gone:
 				s.Want = append(s.Want, plan.Want{Object: o})
 			}
+		}
+		for i := range c.fresh {
+			s.Want = append(s.Want, plan.Want{Object: configMap(fmt.Sprint("new", i))})
 		}
 		guarded := made(t, s, plan.Policy{Prune: true, Guard: true})
 		deletions, held := c.gone-c.heirs, 0

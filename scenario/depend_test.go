@@ -84,7 +84,7 @@ spec:
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := open(t)
-			bad := s.commit(map[string]string{"it.yaml": tt.bad, "old.yaml": configMap("old")})
+			bad := s.commit(map[string]string{"it.yaml": tt.bad, "old.yaml": configMap("old"), "base.yaml": configMap("base")})
 			s.feed()
 			s.unit("apps", tt.spec...)
 			o := s.refused(s.unitID("apps"), "HealthCheckFailed", tt.words...)

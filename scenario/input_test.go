@@ -164,12 +164,12 @@ func TestBadObject(t *testing.T) {
 	s.refused(s.feedID(), "GitOperationFailed", "v1")
 	s.must(s.git.Set("app", "refs/tags/v1", strings.TrimPrefix(s.commit(map[string]string{"b.yaml": configMap("b")}), "main@sha1:")))
 	s.ready("apps", "") // by itself
-	s.unit("apps", "serviceAccountName: somebody")
-	o := s.refused(s.unitID("apps"), "FeatureGateDisabled", "serviceAccountName")
+	s.unit("apps", "kubeConfig: {configMapRef: {name: cloud}}")
+	o := s.refused(s.unitID("apps"), "FeatureGateDisabled", "kubeConfig.configMapRef")
 	if status, _, _ := condition(o, "Stalled"); status != "True" {
 		t.Error("not stalled")
 	}
-	s.unit("apps", "serviceAccountName: \"\"")
+	s.unit("apps")
 	s.ready("apps", "")
 }
 
