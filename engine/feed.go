@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -23,6 +24,7 @@ type feed struct {
 	fails  int              // in a row
 	anew   bool             // what is asked for has changed since it was last looked at
 
+	foreign  bool // others keep it: its object is only read
 	deleting bool
 }
 
@@ -30,7 +32,10 @@ type feed struct {
 func (e *Engine) putFeed(o object.Object, f source.Feed) {
 	have := e.feeds[f.Name]
 	if have == nil {
-		have = &feed{by: o.ID(), status: e.c.Dialect.RecallFeed(o)}
+		have = &feed{by: o.ID(), foreign: e.c.Dialect.Foreign(o.ID().Kind)}
+		if !have.foreign {
+			have.status = e.c.Dialect.RecallFeed(o)
+		}
 		e.feeds[f.Name] = have
 	} else {
 		have.anew = true
@@ -71,7 +76,12 @@ func (e *Engine) follow(ctx context.Context, name source.FeedName) time.Time {
 	e.mu.Unlock()
 
 	switch {
+	case now.foreign:
+		return e.accept(ctx, now)
 	case now.deleting:
+		if e.c.Publisher != nil {
+			e.c.Publisher.Withdraw(name)
+		}
 		return e.letGo(ctx, now.by)
 	case now.want.Paused:
 		return time.Time{}
@@ -124,7 +134,7 @@ func (e *Engine) ask(ctx context.Context, f feed) (source.Status, *source.Snapsh
 		return st, e.lastKnown(ctx, f, src)
 	}
 	if f.current(rev) {
-		st.Err = nil
+		st.Artifact, st.Err = e.publish(ctx, f, f.tree)
 		return st, nil
 	}
 	snap, err := src.Fetch(ctx, f.want.Remote, f.want.Ref, rev)
@@ -136,8 +146,12 @@ func (e *Engine) ask(ctx context.Context, f feed) (source.Status, *source.Snapsh
 		st.Since = e.now()
 		e.log.Info("fetched", "feed", f.want.Name.String(), "rev", rev.Name)
 	}
-	st.Revision, st.Commit, st.Err = rev, snap.Commit, nil
-	snap.Tree = source.Filter(snap.Tree, f.want.Ignore)
+	if !f.foreign { // or else it has been filtered
+		snap.Tree = source.Filter(snap.Tree, f.want.Ignore)
+	}
+	snap.Origin = cmp.Or(snap.Origin, f.want.Origin)
+	st.Revision, st.Commit = rev, snap.Commit
+	st.Artifact, st.Err = e.publish(ctx, f, snap)
 	return st, snap
 }
 
@@ -187,6 +201,11 @@ func (e *Engine) moved(name source.FeedName, was feed, st source.Status, tree *s
 		f.fails = 0
 	}
 	if tree == nil {
+		if f.foreign && !sameError(was.status.Err, st.Err) { // nobody else can say so
+			for _, u := range e.users.of(name) {
+				e.unitQ.Add(u, changed)
+			}
+		}
 		return
 	}
 	f.tree, f.ignore = tree, rules(was.want.Ignore)

@@ -234,7 +234,11 @@ const (
 // grace returns how long the unit may wait for what it waits for before anybody
 // is told.
 func (r *run) grace() time.Duration {
-	if r.st.Waits.On == unit.OnSource && r.found && r.src.status.Err == nil {
+	switch {
+	case r.st.Waits.On != unit.OnSource || !r.found:
+	case r.src.foreign:
+		return r.foreignGrace()
+	case r.src.status.Err == nil:
 		return firstFetch
 	}
 	return grace

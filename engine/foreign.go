@@ -1,0 +1,94 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/unit"
+)
+
+// A Publisher lets others have the content of feeds.
+type Publisher interface {
+	// Publish makes a tarball of a feed's snapshot available, unless the one
+	// of the same snapshot is, and returns what it is. It is called whenever
+	// the feed has been looked at; was is what it returned last, perhaps
+	// before a restart. What it returned before stays available for a while.
+	Publish(ctx context.Context, name source.FeedName, snap *source.Snapshot, was source.Artifact) (source.Artifact, error)
+
+	// Withdraw takes back all that was published of a feed.
+	Withdraw(name source.FeedName)
+}
+
+// publish lets others have a feed's snapshot, if anybody is to have it.
+func (e *Engine) publish(ctx context.Context, f feed, snap *source.Snapshot) (source.Artifact, error) {
+	if e.c.Publisher == nil || f.foreign {
+		return source.Artifact{}, nil
+	}
+	was := f.status.Artifact
+	if f.status.Revision != snap.Revision || f.tree != nil && f.tree != snap {
+		was = source.Artifact{} // it was of another tree
+	}
+	return e.c.Publisher.Publish(ctx, f.want.Name, snap, was)
+}
+
+// accept takes in what others offer as a feed's content, and returns when to
+// look again. They tell how the feed is: nothing is written.
+func (e *Engine) accept(ctx context.Context, f feed) time.Time {
+	st, tree := e.ask(ctx, f)
+	if ctx.Err() != nil {
+		return time.Time{}
+	}
+	e.moved(f.want.Name, f, st, tree)
+	if st.Err == nil || st.Err == f.want.Err {
+		return time.Time{} // until they offer something else
+	}
+	if !sameError(st.Err, f.status.Err) {
+		e.log.Warn("fetch", "feed", f.want.Name.String(), "error", st.Err)
+	}
+	return e.feedRetry(f, st.Err)
+}
+
+func sameError(a, b error) bool {
+	return a == b || a != nil && b != nil && a.Error() == b.Error()
+}
+
+// taken reports whether what others offer as the unit's source is here. If not,
+// only the unit can say so: nobody else knows.
+func (r *run) taken() bool {
+	err := r.src.status.Err
+	switch {
+	case err == nil && r.src.tree == nil:
+		return r.wait(unit.OnSource, "%s has not been fetched yet", r.u.Source)
+	case err == nil:
+		return true
+	case passing(err):
+		return r.wait(unit.OnSource, "%v", err)
+	}
+	r.st.Phase = unit.Fetching
+	return r.fail(err)
+}
+
+// passing reports whether err is of those that pass: nothing is offered yet, or
+// what is offered has just given way to something else.
+func passing(err error) bool {
+	return errors.Is(err, source.ErrEmpty) || errors.Is(err, source.ErrNotFound)
+}
+
+// A race is for how long what others offer may not be there, where it has been
+// there before: they take it away a moment before they offer something else.
+const race = 5 * time.Second
+
+// foreignGrace is grace for what others offer.
+func (r *run) foreignGrace() time.Duration {
+	switch err := r.src.status.Err; {
+	case err == nil:
+		return firstFetch
+	case r.st.Applied.IsZero():
+		return grace
+	case errors.Is(err, source.ErrEmpty): // they have just been started
+		return firstFetch
+	}
+	return race
+}
