@@ -25,7 +25,9 @@
 // Package source names things that can move, a [source.Ref] such as a branch,
 // things that can't, a [source.Revision], and the tree at one, a
 // [source.Snapshot]. A [source.Feed] is a source that is kept fresh. Filter
-// leaves out what Flux's ignore rules leave out.
+// leaves out what Flux's ignore rules leave out. Package source/unpack, on
+// which several adapters stand, keeps the content of archives on disk, once for
+// all who use it, and reads it as trees.
 //
 // Package inventory is the set of objects that a unit has made. Package health
 // judges an object by what it says of itself.

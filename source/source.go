@@ -127,6 +127,7 @@ var (
 	ErrStorage  = errors.New("storage failed")         // our own
 	ErrRef      = errors.New("invalid reference")      // such as a range that does not parse
 	ErrProof    = errors.New("signature not verified") // none, or by nobody who is trusted
+	ErrContent  = errors.New("content is unusable")    // such as an archive that is damaged or too large
 )
 
 // A FeedName names a feed. It is the name of the object that asked for it.
