@@ -79,10 +79,7 @@ func (e *Engine) follow(ctx context.Context, name source.FeedName) time.Time {
 	case now.foreign:
 		return e.accept(ctx, now)
 	case now.deleting:
-		if e.c.Publisher != nil {
-			e.c.Publisher.Withdraw(name)
-		}
-		return e.letGo(ctx, now.by)
+		return e.takeBack(ctx, now)
 	case now.want.Paused:
 		return time.Time{}
 	}

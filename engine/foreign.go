@@ -9,16 +9,17 @@ import (
 	"github.com/sane-gitops/sane/unit"
 )
 
-// A Publisher lets others have the content of feeds.
+// A Publisher lets others have the content of feeds. It is called for one feed
+// by one goroutine at a time.
 type Publisher interface {
-	// Publish makes a tarball of a feed's snapshot available, unless the one
-	// of the same snapshot is, and returns what it is. It is called whenever
-	// the feed has been looked at; was is what it returned last, perhaps
-	// before a restart. What it returned before stays available for a while.
-	Publish(ctx context.Context, name source.FeedName, snap *source.Snapshot, was source.Artifact) (source.Artifact, error)
+	// Publish makes a tarball of a feed's snapshot available, unless there is
+	// one, and returns what it is. It is called whenever the feed has been
+	// looked at, and must be cheap if it was called for the same snapshot
+	// before. What it returned before stays available for a while.
+	Publish(ctx context.Context, name source.FeedName, snap *source.Snapshot) (source.Artifact, error)
 
 	// Withdraw takes back all that was published of a feed.
-	Withdraw(name source.FeedName)
+	Withdraw(name source.FeedName) error
 }
 
 // publish lets others have a feed's snapshot, if anybody is to have it.
@@ -26,11 +27,19 @@ func (e *Engine) publish(ctx context.Context, f feed, snap *source.Snapshot) (so
 	if e.c.Publisher == nil || f.foreign {
 		return source.Artifact{}, nil
 	}
-	was := f.status.Artifact
-	if f.status.Revision != snap.Revision || f.tree != nil && f.tree != snap {
-		was = source.Artifact{} // it was of another tree
+	return e.c.Publisher.Publish(ctx, f.want.Name, snap)
+}
+
+// takeBack ends what was done for a feed whose object is being deleted. It
+// returns when to try again.
+func (e *Engine) takeBack(ctx context.Context, f feed) time.Time {
+	if e.c.Publisher != nil {
+		if err := e.c.Publisher.Withdraw(f.want.Name); err != nil {
+			e.log.Warn("withdraw", "feed", f.want.Name.String(), "error", err)
+			return e.soon(1)
+		}
 	}
-	return e.c.Publisher.Publish(ctx, f.want.Name, snap, was)
+	return e.letGo(ctx, f.by)
 }
 
 // accept takes in what others offer as a feed's content, and returns when to

@@ -179,20 +179,6 @@ func TestOwner(t *testing.T) {
 	}
 }
 
-func TestControllers(t *testing.T) {
-	if err := (flux.Config{Controllers: []string{"helm-controller"}}).Check(); err == nil {
-		t.Error("helm-controller is no error")
-	}
-	d := flux.New(flux.Config{Controllers: []string{flux.KustomizeController}})
-	if kinds := d.Kinds(); !slices.Equal(kinds, []object.Kind{flux.Kustomization}) {
-		t.Errorf("Kinds = %v", kinds)
-	}
-	repo := object.Object{}.With("source.toolkit.fluxcd.io/v1", "apiVersion").With("GitRepository", "kind")
-	if _, err := d.Read(repo, objects{}); err == nil {
-		t.Error("read a GitRepository that is not ours to keep")
-	}
-}
-
 // A reader that can't answer is Read's error, not the feed's.
 func TestReaderFails(t *testing.T) {
 	o, _ := object.FromJSON([]byte(`{"apiVersion":"source.toolkit.fluxcd.io/v1","kind":"GitRepository","metadata":{"name":"a","namespace":"b"},

@@ -110,26 +110,39 @@ func (d *draft) fetched(v verdict, st source.Status) {
 	}
 }
 
-// artifact writes the newest snapshot. What its digest names is the content of
-// the tree: there is no archive.
+// artifact writes the newest snapshot. If nobody is offered a tarball of it,
+// what its digest names is the content of the tree.
 func (d *draft) artifact(base string, n source.FeedName, st source.Status) {
-	if st.Revision.IsZero() || text(d.Object, "artifact", "revision") == st.Revision.Name {
+	if st.Revision.IsZero() || st.Err != nil {
 		return
 	}
-	sum := cmp.Or(st.Revision.Digest, digest.Of([]byte(st.Revision.Name)))
-	_, hex, _ := strings.Cut(string(sum), ":")
-	path := strings.Join([]string{strings.ToLower(n.Kind), n.Namespace, n.Name, hex + ".tar.gz"}, "/")
-	since := st.Since
-	if since.IsZero() {
-		since = d.now
+	a, same := st.Artifact, text(d.Object, "artifact", "revision") == st.Revision.Name
+	if a.Path == "" {
+		if same {
+			return
+		}
+		a.Digest = cmp.Or(st.Revision.Digest, digest.Of([]byte(st.Revision.Name)))
+		_, hex, _ := strings.Cut(string(a.Digest), ":")
+		a.Path = strings.Join([]string{strings.ToLower(n.Kind), n.Namespace, n.Name, hex + ".tar.gz"}, "/")
 	}
-	d.set("artifact", map[string]any{
-		"digest":         string(sum),
-		"lastUpdateTime": stamp(since),
-		"path":           path,
+	since := stamp(cmp.Or(st.Since, d.now))
+	if same {
+		since = stamp(d.now)
+	}
+	if old := text(d.Object, "artifact", "lastUpdateTime"); same && text(d.Object, "artifact", "digest") == string(a.Digest) {
+		since = cmp.Or(old, since)
+	}
+	now := map[string]any{
+		"digest":         string(a.Digest),
+		"lastUpdateTime": since,
+		"path":           a.Path,
 		"revision":       st.Revision.Name,
-		"url":            base + path,
-	})
+		"url":            base + a.Path,
+	}
+	if a.Size > 0 {
+		now["size"] = a.Size
+	}
+	d.set("artifact", now)
 }
 
 func (d *draft) ignores(rules *string) {
@@ -148,11 +161,11 @@ func feedEvents(t *teller, was, st source.Status) []report.Event {
 	switch {
 	case v.status == isFalse && v != prev:
 		t.tell(report.Error, v.reason, v.message)
-	case v.status == isTrue && was.Revision != st.Revision:
-		t.about("digest", string(st.Revision.Digest))
+	case v.status == isTrue && (was.Revision != st.Revision || was.Artifact.Path != "" && was.Artifact != st.Artifact):
+		t.about("digest", string(cmp.Or(st.Artifact.Digest, st.Revision.Digest)))
 		t.tell(report.Info, newArtifact, message)
 	case v.status == isTrue && prev.status == isFalse:
-		t.about("digest", string(st.Revision.Digest))
+		t.about("digest", string(cmp.Or(st.Artifact.Digest, st.Revision.Digest)))
 		t.tell(report.Info, succeeded, message)
 	}
 	return t.events
