@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -19,7 +21,9 @@ import (
 	"github.com/sane-gitops/sane/report/event"
 	"github.com/sane-gitops/sane/report/webhook"
 	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/source/artifact"
 	"github.com/sane-gitops/sane/source/git"
+	"github.com/sane-gitops/sane/source/unpack"
 )
 
 // program wires all the parts together.
@@ -37,15 +41,22 @@ func program() cli.Program {
 		Connect:   connect,
 		Dialect:   speak,
 		Equip:     equip,
+		Offer:     shelve,
 		Manifests: manifests,
 		Bench:     benchmark,
 	}
 }
 
 func speak(s cli.Speech) (dialect.Dialect, error) {
-	c := flux.Config{NoCrossNamespace: s.NoCrossNamespace, DefaultServiceAccount: s.DefaultServiceAccount, Guard: s.Guard, Controllers: s.Controllers}
+	c := flux.Config{
+		Guard: s.Guard, NoCrossNamespace: s.NoCrossNamespace, DefaultServiceAccount: s.DefaultServiceAccount, Controllers: s.Controllers,
+		Gates: s.Gates, ArtifactBase: s.ArtifactBase,
+	}
 	if err := c.Check(); err != nil {
 		return nil, err
+	}
+	for name, why := range c.Idle() {
+		cmp.Or(s.Log, slog.Default()).Info("feature gate chooses nothing here", "gate", name, "why", why)
 	}
 	return flux.New(c), nil
 }
@@ -79,9 +90,15 @@ func equip(p *cli.Place, e cli.Equipment) (*cli.Gear, error) {
 	if err != nil {
 		return nil, err
 	}
-	self, err := os.Executable()
+	store, err := unpack.Open(unpack.Config{Dir: filepath.Join(e.Dir, "unpacked"), Log: e.Log})
 	if err != nil {
 		return nil, errors.Join(err, repos.Close())
+	}
+	artifacts := artifact.New(artifact.Config{Store: store, Host: os.Getenv("SOURCE_CONTROLLER_LOCALHOST")})
+	closeSources := func() error { return errors.Join(artifacts.Close(), store.Close(), repos.Close()) }
+	self, err := os.Executable()
+	if err != nil {
+		return nil, errors.Join(err, closeSources())
 	}
 	pool := worker.New(worker.Config{Command: []string{self, workerCommand}, Log: e.Log})
 	kept := filepath.Join(e.Dir, "rendered")
@@ -90,12 +107,12 @@ func equip(p *cli.Place, e cli.Equipment) (*cli.Gear, error) {
 	}
 	keeper, err := render.NewKeeper(render.First(plain.Renderer{}, pool), render.Config{Dir: kept, Log: e.Log})
 	if err != nil {
-		return nil, errors.Join(err, pool.Close(), repos.Close())
+		return nil, errors.Join(err, pool.Close(), closeSources())
 	}
 	g := &cli.Gear{
-		Sources:  map[string]source.Source{"git": repos},
+		Sources:  map[string]source.Source{"git": repos, "artifact": artifacts},
 		Renderer: keeper,
-		Close:    func() error { return errors.Join(keeper.Close(), pool.Close(), repos.Close()) },
+		Close:    func() error { return errors.Join(keeper.Close(), pool.Close(), closeSources()) },
 	}
 	if !e.Quiet {
 		if g.Sinks, err = sinks(p, e); err != nil {
@@ -103,6 +120,10 @@ func equip(p *cli.Place, e cli.Equipment) (*cli.Gear, error) {
 		}
 	}
 	return g, nil
+}
+
+func shelve(o cli.Offering) (cli.Shelf, error) {
+	return artifact.OpenShelf(artifact.ShelfConfig{Dir: o.Dir, TTL: o.TTL, Records: o.Records, Log: o.Log})
 }
 
 // sinks returns what is told of events.
