@@ -80,11 +80,12 @@ func (e *Engine) follow(ctx context.Context, name source.FeedName) time.Time {
 		return e.accept(ctx, now)
 	case now.deleting:
 		return e.takeBack(ctx, now)
-	case now.want.Paused:
-		return time.Time{}
 	}
 	if err := e.hold(ctx, now.by); err != nil {
 		return e.soon(1)
+	}
+	if now.want.Paused {
+		return time.Time{}
 	}
 	st, tree := e.ask(ctx, now)
 	if ctx.Err() != nil {

@@ -142,8 +142,15 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 	switch {
 	case r.k.gone:
 		return time.Time{}, unchanged
-	case r.u.Paused && !r.u.Deleting:
-		return time.Time{}, unchanged
+	case r.u.Deleting:
+	default:
+		if err := e.hold(ctx, r.k.by); err != nil {
+			e.log.Warn("add finalizer", "object", r.k.by.String(), "error", err)
+			return e.soon(1), retried
+		}
+		if r.u.Paused {
+			return time.Time{}, unchanged
+		}
 	}
 	if place, err := e.place(ctx, r.u.Target); err != nil {
 		r.lost = err
@@ -155,10 +162,6 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 	}
 	if r.u.Deleting {
 		return e.takeDown(ctx, r), retried
-	}
-	if err := e.hold(ctx, r.k.by); err != nil {
-		e.log.Warn("add finalizer", "object", r.k.by.String(), "error", err)
-		return e.soon(1), retried
 	}
 	r.bring(ctx)
 	r.stow()
