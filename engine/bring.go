@@ -69,6 +69,7 @@ func (r *run) render(ctx context.Context, res *render.Result) bool {
 	r.st.Attempted = r.src.status.Revision
 	got, err := r.e.rendered(ctx, r.u, r.src)
 	if err != nil {
+		r.e.lost(r.src, err)
 		return r.fail(err)
 	}
 	*res = got

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -227,6 +228,20 @@ func difference(was feed, tree *source.Snapshot) (names map[string]bool, ok bool
 		return nil, false
 	}
 	return trace.Diff(was.tree.Tree, tree.Tree, fewChanges)
+}
+
+// lost takes in that a feed's tree could not be read. If that is since our copy
+// of it is damaged, it is fetched anew.
+func (e *Engine) lost(f feed, err error) {
+	if !errors.Is(err, source.ErrStorage) {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if have := e.feeds[f.want.Name]; have != nil && have.tree == f.tree {
+		have.tree = nil
+		e.feedQ.Add(f.want.Name, changed)
+	}
 }
 
 // tellFeed writes what became of a feed into the object that asks for it.

@@ -3,9 +3,11 @@ package scenario
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -89,6 +91,19 @@ func TestExternalArtifact(t *testing.T) {
 	if n := len(p.says("feature gate")); n != 1 {
 		t.Errorf("%d gates are said to choose nothing, want 1", n)
 	}
+
+	// A copy that is damaged is had anew.
+	trees, err := filepath.Glob(filepath.Join(data, "unpacked", "sha256-*"))
+	if err != nil || len(trees) != 1 {
+		t.Fatalf("the trees are %q, %v", trees, err)
+	}
+	f, err := os.OpenFile(trees[0], os.O_WRONLY, 0)
+	s.must(err)
+	_, err = f.WriteAt([]byte("DAMAGED"), 0)
+	s.must(errors.Join(err, f.Close()))
+	k.of(made, "made", "path: ./a", "commonMetadata: {annotations: {new: 'yes'}}")
+	s.has(s.id(configMaps, "made-a"), "yes", "metadata", "annotations", "new")
+	k.at(id, "latest@sha256:1111")
 
 	p.stop()
 	k.server.CloseClientConnections()

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -153,5 +154,17 @@ func sorted(err error) error {
 	case a == http.StatusUnauthorized, a == http.StatusForbidden:
 		kind = source.ErrAuth
 	}
-	return fmt.Errorf("%w: %w", kind, err)
+	return fmt.Errorf("%w: %w", kind, steady(err))
+}
+
+// steady returns err without our end of the connection, which is another each
+// time: what happens again is to be told once.
+func steady(err error) error {
+	op := new(net.OpError)
+	if !errors.As(err, &op) {
+		return err
+	}
+	same := *op
+	same.Source = nil
+	return &same
 }

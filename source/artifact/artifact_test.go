@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -255,6 +256,34 @@ func TestServerErrors(t *testing.T) {
 		}
 		if strings.Contains(fmt.Sprint(err), "secret") {
 			t.Errorf("a password is told: %v", err)
+		}
+	}
+}
+
+// What happens again is told in the same words.
+func TestSteadyErrors(t *testing.T) {
+	k := newKeeper(t, artifact.Config{})
+	reset := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			_ = conn.(*net.TCPConn).SetLinger(0) // so that closing resets
+			conn.Close()
+		}
+	}))
+	defer reset.Close()
+	nobody := httptest.NewServer(nil)
+	nobody.Close()
+	for _, at := range []string{reset.URL, nobody.URL} {
+		var said [3]string
+		for i := range said {
+			_, err := k.Source.Fetch(t.Context(), source.Remote{URL: at + "/x"}, source.Ref{}, source.Revision{Name: "x", Digest: digest.Of(nil)})
+			if !errors.Is(err, source.ErrNetwork) {
+				t.Errorf("%v is of another kind", err)
+			}
+			said[i] = fmt.Sprint(err)
+		}
+		if said[0] != said[1] || said[1] != said[2] {
+			t.Errorf("it says %q", said)
 		}
 	}
 }
