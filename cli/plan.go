@@ -251,17 +251,21 @@ func (p *planning) tree(ctx context.Context, u unit.Unit) (fs.FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.trees[u.Source] = source.Filter(tree, feed.Ignore)
-	return p.trees[u.Source], nil
+	if p.path != "" || !foreign(feed) { // or else whoever made it has filtered it
+		tree = source.Filter(tree, feed.Ignore)
+	}
+	p.trees[u.Source] = tree
+	return tree, nil
 }
 
 // feed returns what the object of a source asks for.
 func (p *planning) feed(ctx context.Context, name source.FeedName) (source.Feed, error) {
-	noun, err := p.Language.noun(name.Kind)
-	if err != nil {
-		return source.Feed{}, fmt.Errorf("its source %s: %w", name, err)
+	kinds := p.says.Kinds()
+	i := slices.IndexFunc(kinds, func(k object.Kind) bool { return k.Name == name.Kind })
+	if i < 0 {
+		return source.Feed{}, fmt.Errorf("its source %s is of a kind that is not supported", name)
 	}
-	o, ok, err := p.at.Cluster.Get(ctx, noun.in(name.Namespace, name.Name))
+	o, ok, err := p.at.Cluster.Get(ctx, object.ID{Kind: kinds[i], Namespace: name.Namespace, Name: name.Name})
 	if err != nil {
 		return source.Feed{}, err
 	}
@@ -293,6 +297,9 @@ type reader struct {
 
 func (r reader) Get(id object.ID) (object.Object, bool, error) { return r.c.Get(r.ctx, id) }
 
+// foreign reports whether a feed is of content that others keep.
+func foreign(f source.Feed) bool { return f.Remote.Type == "artifact" }
+
 // fetch fetches the tree of a source at the revision that is asked for.
 func (p *planning) fetch(ctx context.Context, f source.Feed) (fs.FS, error) {
 	if f.Err != nil {
@@ -301,6 +308,9 @@ func (p *planning) fetch(ctx context.Context, f source.Feed) (fs.FS, error) {
 	src, ok := p.gear.Sources[f.Remote.Type]
 	if !ok {
 		return nil, fmt.Errorf("%s: sources of type %q are not supported", f.Name, f.Remote.Type)
+	}
+	if foreign(f) && p.revision != "" {
+		return nil, fmt.Errorf("%s: others keep it, at %s alone: leave out --revision, or let --path stand for it", f.Name, f.Ref.Name)
 	}
 	ref := refAt(f.Ref, p.revision)
 	rev, err := src.Resolve(ctx, f.Remote, ref)

@@ -119,6 +119,9 @@ type Installation struct {
 	Namespace string
 	Image     string // "" means the one of this version
 	CRDsOnly  bool
+
+	Controllers    []string // whose objects to keep; nil means all
+	ServeArtifacts bool     // let others have what sources hold
 }
 
 // A Language is what people call things.
@@ -126,6 +129,7 @@ type Language struct {
 	Nouns   []Noun
 	Request string   // the annotation that asks for a look now
 	Pause   []string // the path of the field that says to leave alone
+	Gates   []string // features that only a controller can be without
 }
 
 // A Noun is a kind of object that people name on the command line.

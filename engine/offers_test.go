@@ -57,3 +57,23 @@ func (o *offers) Fetch(_ context.Context, at source.Remote, _ source.Ref, rev so
 	}
 	return &source.Snapshot{Revision: rev, Tree: tree}, nil
 }
+
+// A publisher says what it is asked to do.
+type publisher struct {
+	p      *play
+	broken string // why it can't
+}
+
+func (b *publisher) Publish(_ context.Context, name source.FeedName, snap *source.Snapshot) (source.Artifact, error) {
+	b.p.say("publish %s %s", name, snap.Revision.Name)
+	if b.broken != "" {
+		return source.Artifact{}, fmt.Errorf("%s (%w)", b.broken, source.ErrStorage)
+	}
+	d := digest.Of([]byte(snap.Revision.Name))
+	return source.Artifact{Path: "gitrepository/" + name.Name + "/x.tar.gz", Digest: d, Size: 100}, nil
+}
+
+func (b *publisher) Withdraw(name source.FeedName) error {
+	b.p.say("recall  %s", name)
+	return nil
+}

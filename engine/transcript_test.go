@@ -105,16 +105,17 @@ func transcribe(t *testing.T, text string) string {
 
 // A play is an engine and the world around it.
 type play struct {
-	t       *testing.T
-	world   *memory.Cluster
-	far     *memory.Cluster // the cluster of the kubeconfig "far"
-	sources *branches
-	offers  *offers
-	speaks  flux.Config
-	dir     string
-	stop    func()
-	down    *downfall     // nil: none is to come
-	turn    chan struct{} // held by who settles
+	t         *testing.T
+	world     *memory.Cluster
+	far       *memory.Cluster // the cluster of the kubeconfig "far"
+	sources   *branches
+	offers    *offers
+	speaks    flux.Config
+	publisher engine.Publisher // nil: nobody else is to have what feeds hold
+	dir       string
+	stop      func()
+	down      *downfall     // nil: none is to come
+	turn      chan struct{} // held by who settles
 
 	mu    sync.Mutex
 	lines []string                              // guarded by mu
@@ -147,14 +148,15 @@ func (p *play) start() {
 		p.t.Fatal(err)
 	}
 	e, err := engine.New(engine.Config{
-		Cluster:  &recorder{Cluster: p.world, p: p},
-		Remote:   p.remote,
-		Sources:  map[string]source.Source{"git": p.sources, "artifact": p.offers},
-		Renderer: keeper,
-		Dialect:  flux.New(p.speaks),
-		Sinks:    []report.Sink{p},
-		Dir:      p.dir,
-		Units:    1, Feeds: 1, Applies: 1, Jitter: -1,
+		Cluster:   &recorder{Cluster: p.world, p: p},
+		Remote:    p.remote,
+		Sources:   map[string]source.Source{"git": p.sources, "artifact": p.offers},
+		Renderer:  keeper,
+		Dialect:   flux.New(p.speaks),
+		Sinks:     []report.Sink{p},
+		Publisher: p.publisher,
+		Dir:       p.dir,
+		Units:     1, Feeds: 1, Applies: 1, Jitter: -1,
 		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -238,6 +240,7 @@ func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " | ") }
 //	keep CONTROLLERS...           restart, and do the work of these of Flux's controllers only
 //	offer FEED REVISION FILE=OBJECTS...   somebody else has a tarball for it; without files it is not there
 //	withdraw FEED                 somebody else has none any more
+//	publish [MESSAGE]             restart, and let others have what feeds hold; with a message that fails
 //	wait DURATION
 //	guard                         restarts the engine so that it holds surprising deletions
 //	approve NAME                  approves what a Kustomization holds
@@ -285,6 +288,11 @@ func (p *play) do(line string) {
 		p.start()
 	case "offer":
 		p.world.SetStatus(id("GitRepository/"+args[0]), map[string]any{"artifact": p.offers.put(args[0], args[1], args[2:])})
+	case "publish":
+		p.rest()
+		p.stop()
+		p.publisher = &publisher{p, rest}
+		p.start()
 	case "withdraw":
 		p.world.SetStatus(id("GitRepository/"+args[0]), map[string]any{})
 	case "wait":

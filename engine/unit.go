@@ -139,11 +139,10 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 	if !ok {
 		return time.Time{}, unchanged
 	}
-	switch {
-	case r.k.gone:
+	if r.k.gone {
 		return time.Time{}, unchanged
-	case r.u.Deleting:
-	default:
+	}
+	if !r.u.Deleting {
 		if err := e.hold(ctx, r.k.by); err != nil {
 			e.log.Warn("add finalizer", "object", r.k.by.String(), "error", err)
 			return e.soon(1), retried

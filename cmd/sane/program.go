@@ -37,6 +37,7 @@ func program() cli.Program {
 			},
 			Request: "reconcile.fluxcd.io/requestedAt",
 			Pause:   []string{"spec", "suspend"},
+			Gates:   []string{flux.ExternalArtifact.Name},
 		},
 		Connect:   connect,
 		Dialect:   speak,
