@@ -20,10 +20,6 @@ import (
 	"github.com/sane-gitops/sane/render/worker"
 	"github.com/sane-gitops/sane/report/event"
 	"github.com/sane-gitops/sane/report/webhook"
-	"github.com/sane-gitops/sane/source"
-	"github.com/sane-gitops/sane/source/artifact"
-	"github.com/sane-gitops/sane/source/git"
-	"github.com/sane-gitops/sane/source/unpack"
 )
 
 // program wires all the parts together.
@@ -87,16 +83,10 @@ func connect(d cli.Dial) (*cli.Place, error) {
 }
 
 func equip(p *cli.Place, e cli.Equipment) (*cli.Gear, error) {
-	repos, err := git.New(git.Config{Dir: filepath.Join(e.Dir, "git"), Log: e.Log})
+	sources, closeSources, err := sources(e)
 	if err != nil {
 		return nil, err
 	}
-	store, err := unpack.Open(unpack.Config{Dir: filepath.Join(e.Dir, "unpacked"), Log: e.Log})
-	if err != nil {
-		return nil, errors.Join(err, repos.Close())
-	}
-	artifacts := artifact.New(artifact.Config{Store: store, Host: os.Getenv("SOURCE_CONTROLLER_LOCALHOST")})
-	closeSources := func() error { return errors.Join(artifacts.Close(), store.Close(), repos.Close()) }
 	self, err := os.Executable()
 	if err != nil {
 		return nil, errors.Join(err, closeSources())
@@ -111,7 +101,7 @@ func equip(p *cli.Place, e cli.Equipment) (*cli.Gear, error) {
 		return nil, errors.Join(err, pool.Close(), closeSources())
 	}
 	g := &cli.Gear{
-		Sources:  map[string]source.Source{"git": repos, "artifact": artifacts},
+		Sources:  sources,
 		Renderer: keeper,
 		Close:    func() error { return errors.Join(keeper.Close(), pool.Close(), closeSources()) },
 	}
@@ -121,10 +111,6 @@ func equip(p *cli.Place, e cli.Equipment) (*cli.Gear, error) {
 		}
 	}
 	return g, nil
-}
-
-func shelve(o cli.Offering) (cli.Shelf, error) {
-	return artifact.OpenShelf(artifact.ShelfConfig{Dir: o.Dir, TTL: o.TTL, Records: o.Records, Log: o.Log})
 }
 
 // sinks returns what is told of events.
