@@ -93,6 +93,9 @@ func (e *Engine) follow(ctx context.Context, name source.FeedName) time.Time {
 		return time.Time{}
 	}
 	e.moved(name, now, st, tree)
+	if st = e.publish(ctx, now, st, tree); ctx.Err() != nil {
+		return time.Time{}
+	}
 	e.tellFeed(ctx, now, st)
 	if st.Err != nil {
 		return e.feedRetry(now, st.Err)
@@ -133,7 +136,7 @@ func (e *Engine) ask(ctx context.Context, f feed) (source.Status, *source.Snapsh
 		return st, e.lastKnown(ctx, f, src)
 	}
 	if f.current(rev) {
-		st.Artifact, st.Err = e.publish(ctx, f, f.tree)
+		st.Err = nil
 		return st, nil
 	}
 	snap, err := src.Fetch(ctx, f.want.Remote, f.want.Ref, rev)
@@ -149,8 +152,7 @@ func (e *Engine) ask(ctx context.Context, f feed) (source.Status, *source.Snapsh
 		snap.Tree = source.Filter(snap.Tree, f.want.Ignore)
 	}
 	snap.Origin = cmp.Or(snap.Origin, f.want.Origin)
-	st.Revision, st.Commit = rev, snap.Commit
-	st.Artifact, st.Err = e.publish(ctx, f, snap)
+	st.Revision, st.Commit, st.Err = rev, snap.Commit, nil
 	return st, snap
 }
 

@@ -22,12 +22,25 @@ type Publisher interface {
 	Withdraw(name source.FeedName) error
 }
 
-// publish lets others have a feed's snapshot, if anybody is to have it.
-func (e *Engine) publish(ctx context.Context, f feed, snap *source.Snapshot) (source.Artifact, error) {
-	if e.c.Publisher == nil || f.foreign {
-		return source.Artifact{}, nil
+// publish lets others have what a feed holds, if anybody is to have it. Our own
+// units do not wait for that. It returns what has become of the feed then.
+func (e *Engine) publish(ctx context.Context, was feed, st source.Status, tree *source.Snapshot) source.Status {
+	if tree == nil {
+		tree = was.tree
 	}
-	return e.c.Publisher.Publish(ctx, f.want.Name, snap)
+	if e.c.Publisher == nil || tree == nil || st.Err != nil {
+		return st
+	}
+	st.Artifact, st.Err = e.c.Publisher.Publish(ctx, was.want.Name, tree)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if f := e.feeds[was.want.Name]; f != nil {
+		f.status = st
+		if st.Err != nil {
+			f.fails = was.fails + 1
+		}
+	}
+	return st
 }
 
 // takeBack ends what was done for a feed whose object is being deleted. It
