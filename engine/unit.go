@@ -139,17 +139,11 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 	if !ok {
 		return time.Time{}, unchanged
 	}
-	if r.k.gone {
+	switch {
+	case r.k.gone:
 		return time.Time{}, unchanged
-	}
-	if !r.u.Deleting {
-		if err := e.hold(ctx, r.k.by); err != nil {
-			e.log.Warn("add finalizer", "object", r.k.by.String(), "error", err)
-			return e.soon(1), retried
-		}
-		if r.u.Paused {
-			return time.Time{}, unchanged
-		}
+	case r.u.Paused && !r.u.Deleting:
+		return e.hush(ctx, r), unchanged
 	}
 	if place, err := e.place(ctx, r.u.Target); err != nil {
 		r.lost = err
@@ -162,6 +156,10 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 	if r.u.Deleting {
 		return e.takeDown(ctx, r), retried
 	}
+	if err := e.hold(ctx, r.k.by); err != nil {
+		e.log.Warn("add finalizer", "object", r.k.by.String(), "error", err)
+		return e.soon(1), retried
+	}
 	r.bring(ctx)
 	r.stow()
 	if ctx.Err() != nil {
@@ -171,6 +169,16 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 		e.c.Kept(name, e.now().Sub(began))
 	}
 	return r.conclude(ctx)
+}
+
+// hush leaves a paused unit alone, but for the finalizer: what it owns is not to
+// be forgotten. It returns when to try again.
+func (e *Engine) hush(ctx context.Context, r *run) time.Time {
+	if err := e.hold(ctx, r.k.by); err != nil {
+		e.log.Warn("add finalizer", "object", r.k.by.String(), "error", err)
+		return e.soon(1)
+	}
+	return time.Time{}
 }
 
 // A run is one attempt to bring a unit to where it should be. Its worker has
