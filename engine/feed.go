@@ -41,6 +41,9 @@ func (e *Engine) putFeed(o object.Object, f source.Feed) {
 	} else {
 		have.anew = true
 	}
+	if have.foreign && have.want.Ref != f.Ref {
+		have.fails = 0 // of what was offered before
+	}
 	have.want, have.deleting = f, o.Deleting()
 	e.feedQ.Add(f.Name, asked)
 }

@@ -55,9 +55,12 @@ func (e *Engine) takeBack(ctx context.Context, f feed) time.Time {
 	return e.letGo(ctx, f.by)
 }
 
-// accept takes in what others offer as a feed's content, and returns when to
-// look again. They tell how the feed is: nothing is written.
+// accept takes in what others offer as a feed's content, if a unit uses it, and
+// returns when to look again. They tell how the feed is: nothing is written.
 func (e *Engine) accept(ctx context.Context, f feed) time.Time {
+	if !e.used(f.want.Name) {
+		return time.Time{}
+	}
 	st, tree := e.ask(ctx, f)
 	if ctx.Err() != nil {
 		return time.Time{}
@@ -70,6 +73,19 @@ func (e *Engine) accept(ctx context.Context, f feed) time.Time {
 		e.log.Warn("fetch", "feed", f.want.Name.String(), "error", st.Err)
 	}
 	return e.feedRetry(f, st.Err)
+}
+
+// used reports whether any unit uses a feed. If none does, its tree is let go.
+func (e *Engine) used(name source.FeedName) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.users[name]) > 0 {
+		return true
+	}
+	if f := e.feeds[name]; f != nil {
+		f.tree, f.status = nil, source.Status{}
+	}
+	return false
 }
 
 func sameError(a, b error) bool {

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"path"
 	"strings"
 	"sync"
 	"testing/fstest"
@@ -13,6 +14,8 @@ import (
 
 // offers is a source.Source in memory of tarballs that others make.
 type offers struct {
+	say func(format string, args ...any) // what is fetched
+
 	mu    sync.Mutex
 	there map[digest.Digest]fstest.MapFS // guarded by mu
 }
@@ -35,8 +38,8 @@ func (o *offers) put(name, revision string, files []string) map[string]any {
 func treeOf(files []string) fstest.MapFS {
 	tree := make(fstest.MapFS)
 	for _, f := range files {
-		path, content, _ := strings.Cut(f, "=")
-		tree[path] = &fstest.MapFile{Data: []byte(manifest(content))}
+		name, content, _ := strings.Cut(f, "=")
+		tree[name] = &fstest.MapFile{Data: []byte(manifest(content))}
 	}
 	return tree
 }
@@ -46,6 +49,7 @@ func (o *offers) Resolve(_ context.Context, _ source.Remote, ref source.Ref) (so
 }
 
 func (o *offers) Fetch(_ context.Context, at source.Remote, _ source.Ref, rev source.Revision) (*source.Snapshot, error) {
+	o.say("fetch   GitRepository/%s %s", strings.TrimSuffix(path.Base(at.URL), ".tar.gz"), rev.Name)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	tree, ok := o.there[rev.Digest]

@@ -127,7 +127,7 @@ func newPlay(t *testing.T) *play {
 		memory.Kinds("kustomize.toolkit.fluxcd.io/v1", "Kustomization")...)
 	p := &play{t: t, world: memory.New(kinds...), far: memory.New(), dir: t.TempDir(), turn: make(chan struct{}, 1)}
 	p.sources = &branches{trees: make(map[string][]fstest.MapFS), broken: make(map[string]error)}
-	p.offers = &offers{there: make(map[digest.Digest]fstest.MapFS)}
+	p.offers = &offers{say: p.say, there: make(map[digest.Digest]fstest.MapFS)}
 	p.world.Fail(func(op string, id object.ID) error {
 		p.mu.Lock()
 		defer p.mu.Unlock()

@@ -78,6 +78,9 @@ func (e *Engine) recallUnit(o object.Object) *unit.Status {
 
 func (e *Engine) link(u unit.Unit) {
 	e.users.add(u.Source, u.Name)
+	if f := e.feeds[u.Source]; f != nil && f.foreign && f.tree == nil { // it is not had before somebody uses it
+		e.feedQ.Add(u.Source, asked)
+	}
 	for _, a := range u.After {
 		e.after.add(a, u.Name)
 	}
@@ -112,6 +115,9 @@ func (e *Engine) dropUnit(name unit.Name) {
 	e.unlink(k.want)
 	e.abandon(k.want.Target.Kubeconfig)
 	delete(e.units, name)
+	if f := e.feeds[k.want.Source]; f != nil && f.foreign {
+		e.feedQ.Add(k.want.Source, unchanged) // it may be let go
+	}
 	e.c.Renderer.Forget(name.String())
 	e.forgetLedger(name)
 	for _, d := range e.after.of(name) {
