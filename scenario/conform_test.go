@@ -212,9 +212,10 @@ func failure(k *keeper) {
 	k.is(o, "main@sha1:1111", "status", "lastAppliedRevision")
 	k.event(id, "BuildFailed", "a.yaml")
 
-	k.offer(repo, "main@sha1:3333", map[string]string{"a.yaml": strings.Replace(configMap("failure-a"), "name: failure-a", "name: Not_A_Name", 1)})
+	k.offer(repo, "main@sha1:3333", map[string]string{"a.yaml": configMap("failure-a", "n: new"), "b.yaml": configMap("Not_A_Name")})
 	o = k.failed(id, "ReconciliationFailed", "main@sha1:3333", "Not_A_Name")
 	k.is(o, "main@sha1:1111", "status", "lastAppliedRevision")
+	k.is(k.get(k.id(configMaps, "failure-a")), nil, "data", "n") // nothing of it is applied
 
 	k.offer(repo, "main@sha1:4444", map[string]string{"a.yaml": configMap("failure-a")})
 	o = k.at(id, "main@sha1:4444")
