@@ -75,6 +75,12 @@ type Speech struct {
 	DefaultServiceAccount string   // to act as where none is named
 	NoCrossNamespace      bool     // refuse references to other namespaces
 	Controllers           []string // whose objects to keep; nil means all
+
+	// Early are kinds of which objects are applied, and waited for, before most
+	// others. nil means none.
+	Early []object.Kind
+
+	AdditiveReadyExpr bool // an expression on a dependency is asked for beside its readiness
 }
 
 // An Equipment is what is asked of [Program.Equip].

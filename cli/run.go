@@ -21,6 +21,7 @@ import (
 
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/engine"
+	"github.com/sane-gitops/sane/object"
 )
 
 // A daemon is one `sane run`.
@@ -34,6 +35,9 @@ type daemon struct {
 	account        string
 	guard          string
 	controllers    []string
+	over           []string
+	early          string
+	gates          map[string]string
 
 	dir     string
 	events  string
@@ -73,6 +77,9 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.StringVar(&r.account, "default-service-account", "", "`NAME` of the service account that Kustomizations act as which name none")
 	f.StringVar(&r.guard, "deletion-guard", "on", "hold the deletion of all objects of a Kustomization, or of most of many, until it is approved: on or off")
 	f.StringSliceVar(&r.controllers, "controllers", nil, "do the work of these of Flux's controllers only: source-controller, kustomize-controller (default all)")
+	f.StringArrayVar(&r.over, "override-manager", nil, "field `MANAGER` whose fields of our objects become ours, beside kubectl's; may be given more than once")
+	f.StringVar(&r.early, "custom-apply-stage-kinds", "", "`KINDS` to be applied and waited for before most others: rbac.authorization.k8s.io/Role,example.com/Widget")
+	f.StringToStringVar(&r.gates, "feature-gates", nil, "Flux's feature gates: AdditiveCELDependencyCheck=true")
 	f.StringVar(&r.dir, "data-dir", "/data", "`DIR` for mirrors and kept results")
 	f.StringVar(&r.events, "events-addr", "", "`URL` to post events to")
 	f.StringVar(&r.metrics, "metrics-addr", ":8080", "`ADDRESS` of /metrics and /debug/pprof; \"\" or 0 for none")
@@ -173,7 +180,11 @@ func (r *daemon) serve(ctx context.Context) error {
 		return err
 	}
 	place.Namespace = cmp.Or(r.namespace, os.Getenv("RUNTIME_NAMESPACE"), place.Namespace, "flux-system")
-	says, err := r.Dialect(Speech{NoCrossNamespace: r.noCross, DefaultServiceAccount: r.account, Guard: r.guard != "off", Controllers: r.controllers})
+	speech, err := r.speech()
+	if err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	says, err := r.Dialect(speech)
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
@@ -188,6 +199,43 @@ func (r *daemon) serve(ctx context.Context) error {
 		return r.keep(ctx, place, says)
 	}
 	return r.lead(ctx, place, says)
+}
+
+// speech says how the custom resources are to be understood.
+func (r *daemon) speech() (Speech, error) {
+	s := Speech{NoCrossNamespace: r.noCross, DefaultServiceAccount: r.account, Guard: r.guard != "off", Controllers: r.controllers}
+	var err error
+	if s.Early, err = kindsIn(r.early); err != nil {
+		return s, fmt.Errorf("--custom-apply-stage-kinds: %w", err)
+	}
+	for name, value := range r.gates {
+		on, err := strconv.ParseBool(value)
+		switch {
+		case err != nil:
+			return s, fmt.Errorf("--feature-gates: %s=%s: want true or false", name, value)
+		case name == "AdditiveCELDependencyCheck":
+			s.AdditiveReadyExpr = on
+		default:
+			return s, fmt.Errorf("--feature-gates: %s is not known", name)
+		}
+	}
+	return s, nil
+}
+
+// kindsIn reads a list of kinds such as "Service,apps/Deployment".
+func kindsIn(list string) ([]object.Kind, error) {
+	var kinds []object.Kind
+	for _, s := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
+		group, name, ok := strings.Cut(s, "/")
+		if !ok {
+			group, name = "", s
+		}
+		if name == "" || strings.Contains(name, "/") {
+			return nil, fmt.Errorf("%q is not a kind: want GROUP/KIND, without a version", s)
+		}
+		kinds = append(kinds, object.Kind{Group: group, Name: name})
+	}
+	return kinds, nil
 }
 
 // lead keeps units while no other process does.
@@ -222,7 +270,7 @@ func (r *daemon) keep(ctx context.Context, place *Place, says dialect.Dialect) (
 		Cluster: place.Cluster, Remote: place.Remote, Sources: gear.Sources, Renderer: gear.Renderer, Dialect: says,
 		Dir:   filepath.Join(r.dir, "units"),
 		Units: r.units, Feeds: r.feeds, Applies: r.applies,
-		Selector: r.selector, Kept: r.counts.kept, Rendered: r.counts.rendered, Log: r.log,
+		Over: r.over, Selector: r.selector, Kept: r.counts.kept, Rendered: r.counts.rendered, Log: r.log,
 	}
 	if !r.everyNamespace {
 		c.Namespace = place.Namespace

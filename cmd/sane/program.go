@@ -43,7 +43,10 @@ func program() cli.Program {
 }
 
 func speak(s cli.Speech) (dialect.Dialect, error) {
-	c := flux.Config{NoCrossNamespace: s.NoCrossNamespace, DefaultServiceAccount: s.DefaultServiceAccount, Guard: s.Guard, Controllers: s.Controllers}
+	c := flux.Config{
+		NoCrossNamespace: s.NoCrossNamespace, DefaultServiceAccount: s.DefaultServiceAccount, Guard: s.Guard, Controllers: s.Controllers,
+		Early: s.Early, AdditiveReadyExpr: s.AdditiveReadyExpr,
+	}
 	if err := c.Check(); err != nil {
 		return nil, err
 	}

@@ -48,6 +48,15 @@ type Config struct {
 	Guard                 bool     // hold surprising deletions until somebody approves them
 	DefaultServiceAccount string   // that Kustomizations act as which name none; "" means ourselves
 	ArtifactBase          string   // what artifacts' URLs begin with; "" means as Flux's in flux-system
+
+	// AdditiveReadyExpr has dependsOn[].readyExpr be asked for beside the
+	// readiness of the Kustomization before, not in its place
+	// (Flux's feature gate AdditiveCELDependencyCheck).
+	AdditiveReadyExpr bool
+
+	// Early are kinds of which objects are applied, and waited for, after
+	// definitions and classes and before all others.
+	Early []object.Kind
 }
 
 // Check returns an error if c names a controller whose work can't be taken
