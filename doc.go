@@ -30,7 +30,8 @@
 // all who use it, and reads it as trees.
 //
 // Package inventory is the set of objects that a unit has made. Package health
-// judges an object by what it says of itself.
+// judges an object by what it says of itself; health/expr does so by
+// expressions of its users.
 //
 // Package render turns trees into objects. A [render.Keeper] keeps what a
 // renderer made, on disk and with its log, until a read would differ. Package
@@ -49,8 +50,9 @@
 // Package apply carries out the steps of a stage, or lets the server try them,
 // several at a time, and yields the outcome of each. Package observe watches
 // what was applied, one watch for each kind. Of an object it keeps a Sighting:
-// its health, and a digest of what managedFields says is ours, which changes if
-// anybody touches a field of ours.
+// its health, by everybody's rules and by the judges who have an interest in it,
+// and a digest of what managedFields says is ours, which changes if anybody
+// touches a field of ours. Cause finds out why a workload is not healthy.
 //
 // Package dialect says what it takes to speak another system's language:
 // custom resources in, feeds and units out; their statuses back, and events. It
@@ -90,17 +92,19 @@
 //     that is different now.
 //   - A unit is handed out and brought as far as it can be brought (bring.go).
 //     Admit: is its source there, are the units before it ready at this
-//     revision? If not, it leaves the worker, and is queued again when that
-//     changes.
+//     revision, or as an expression has it (terms.go)? If not, it leaves the
+//     worker, and is queued again when that changes.
 //   - Render: most units get the result that was kept. If that is the same as
 //     before, and no object has changed since it was made (ledger.go), which is
 //     known without a request, the unit is done but for its new revision.
-//   - Plan: what is wanted is held against what was made and what is seen. The
-//     server tries all changes before the first is made.
+//   - Plan: what is wanted, but for the fields that are left to others
+//     (leave.go), is held against what was made and what is seen. The server
+//     tries all changes before the first is made.
 //   - Apply: the inventory is written first, what is meant beside what is
 //     there; then stage by stage, definitions and namespaces before the rest.
 //   - Observe: if the unit waits for health, it leaves the worker until a watch
-//     says that something has changed, or its time is up.
+//     says that something has changed, or its time is up. Before somebody is
+//     told that something is not well, its pods are asked why (ailment.go).
 //   - Prune: what is not wanted any more is deleted in reverse order, if it is
 //     ours.
 //   - Its status is written, if it says anything new, by the one function that

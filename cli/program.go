@@ -81,6 +81,10 @@ type Speech struct {
 	Gates                 map[string]bool // features that are not as usual
 	ArtifactBase          string          // what artifacts' URLs begin with; "" means that none are served
 	Log                   *slog.Logger    // nil means slog.Default()
+
+	// Early are kinds of which objects are applied, and waited for, before most
+	// others. nil means none.
+	Early []object.Kind
 }
 
 // An Offering is what is asked of [Program.Offer].

@@ -21,6 +21,7 @@ import (
 
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/engine"
+	"github.com/sane-gitops/sane/object"
 )
 
 // A daemon is one `sane run`.
@@ -34,6 +35,8 @@ type daemon struct {
 	account        string
 	guard          string
 	controllers    []string
+	over           []string
+	early          string
 	gates          map[string]string
 
 	dir     string
@@ -75,6 +78,8 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.StringVar(&r.account, "default-service-account", "", "`NAME` of the service account that Kustomizations act as which name none")
 	f.StringVar(&r.guard, "deletion-guard", "on", "hold the deletion of all objects of a Kustomization, or of most of many, until it is approved: on or off")
 	f.StringSliceVar(&r.controllers, "controllers", nil, "do the work of these of Flux's controllers, or that on these kinds, only: source-controller, kustomize-controller, GitRepository, Kustomization (default all)")
+	f.StringArrayVar(&r.over, "override-manager", nil, "field `MANAGER` whose fields of our objects become ours, beside kubectl's; may be given more than once")
+	f.StringVar(&r.early, "custom-apply-stage-kinds", "", "`KINDS` to be applied and waited for before most others: rbac.authorization.k8s.io/Role,example.com/Widget")
 	f.StringToStringVar(&r.gates, "feature-gates", nil, "Flux's feature gates, such as ExternalArtifact=true")
 	r.offer.flags(f)
 	f.StringVar(&r.dir, "data-dir", "/data", "`DIR` for mirrors and kept results")
@@ -209,6 +214,10 @@ func (r *daemon) speech(pages *pages) (dialect.Dialect, error) {
 	if err != nil {
 		return nil, err
 	}
+	early, err := kindsIn(r.early)
+	if err != nil {
+		return nil, fmt.Errorf("--custom-apply-stage-kinds: %w", err)
+	}
 	gates := make(map[string]bool)
 	for name, v := range r.gates {
 		if gates[name], err = strconv.ParseBool(v); err != nil {
@@ -217,8 +226,24 @@ func (r *daemon) speech(pages *pages) (dialect.Dialect, error) {
 	}
 	return r.Dialect(Speech{
 		NoCrossNamespace: r.noCross, DefaultServiceAccount: r.account, Guard: r.guard != "off", Controllers: r.controllers,
-		Gates: gates, ArtifactBase: base, Log: r.log,
+		Gates: gates, Early: early, ArtifactBase: base, Log: r.log,
 	})
+}
+
+// kindsIn reads a list of kinds such as "Service,apps/Deployment".
+func kindsIn(list string) ([]object.Kind, error) {
+	var kinds []object.Kind
+	for _, s := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
+		group, name, ok := strings.Cut(s, "/")
+		if !ok {
+			group, name = "", s
+		}
+		if name == "" || strings.Contains(name, "/") {
+			return nil, fmt.Errorf("%q is not a kind: want GROUP/KIND, without a version", s)
+		}
+		kinds = append(kinds, object.Kind{Group: group, Name: name})
+	}
+	return kinds, nil
 }
 
 // lead keeps units while no other process does.
@@ -258,7 +283,7 @@ func (r *daemon) keep(ctx context.Context, place *Place, says dialect.Dialect) (
 		Cluster: place.Cluster, Remote: place.Remote, Sources: gear.Sources, Renderer: gear.Renderer, Dialect: says,
 		Dir:   filepath.Join(r.dir, "units"),
 		Units: r.units, Feeds: r.feeds, Applies: r.applies,
-		Selector: r.selector, Kept: r.counts.kept, Rendered: r.counts.rendered, Log: r.log,
+		Over: r.over, Selector: r.selector, Kept: r.counts.kept, Rendered: r.counts.rendered, Log: r.log,
 	}
 	if shelf != nil {
 		c.Publisher = shelf

@@ -108,6 +108,7 @@ func (e *Engine) take(ctx context.Context, o object.Object, round int) {
 	if same {
 		old.round, old.state = round, old.newer(now)
 		e.asked[o.ID()] = old
+		e.gated(old)
 	}
 	e.mu.Unlock()
 	if !same {
@@ -227,6 +228,7 @@ func (e *Engine) note(o object.Object) {
 	if a, ok := e.asked[o.ID()]; ok && a.uid == now.uid {
 		a.state = a.newer(now)
 		e.asked[o.ID()] = a
+		e.gated(a)
 	}
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -84,12 +85,21 @@ func (e *Engine) survey(ctx context.Context, u unit.Unit, owned inventory.Set, o
 		})
 	}
 	err := g.Wait()
+	left, err2 := plan.NewIgnores(u.Ignore)
+	if err = cmp.Or(err, err2); err != nil {
+		return st, err
+	}
+	for i, w := range st.Want {
+		if live, there := v.Live[w.Object.ID()]; there {
+			st.Want[i].Object = left.Of(w.Object).Settle(w.Object, live, u.Owner.Manager)
+		}
+	}
 	for id := range owned {
 		if _, there := v.Live[id]; !there {
 			st.Owned = st.Owned.Minus(inventory.Set{id: ""})
 		}
 	}
-	return st, err
+	return st, nil
 }
 
 // try lets the server try the plan, and turns the steps that would change

@@ -234,6 +234,11 @@ func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " | ") }
 //	edit OBJECT PATH=VALUE [by MANAGER]
 //	delete OBJECT
 //	status OBJECT healthy|progressing|failed
+//	apply OBJECT PATH=VALUE by MANAGER     server-side, with force
+//	field OBJECT PATH                      shows a field
+//	owners OBJECT                          shows who owns fields of it
+//	pod NAME KEY=VALUE STATUS              a Pod with a label, and how it is
+//	state OBJECT WORD                      as its controller says in status.state
 //	fail OP OBJECT invalid|busy|down [N]   the cluster refuses, N times; see memory.Cluster.Fail; "try" is a dry run
 //	heal                          the cluster refuses nothing any more
 //	annotate OBJECT KEY=VALUE
@@ -270,6 +275,16 @@ func (p *play) do(line string) {
 		p.check(p.world.Delete(p.t.Context(), id(args[0]), cluster.Where{}))
 	case "status":
 		p.world.SetStatus(id(args[0]), statuses[args[1]])
+	case "pod":
+		p.pod(args[0], args[1], args[2])
+	case "apply":
+		p.apply(args)
+	case "field":
+		p.field(id(args[0]), args[1])
+	case "owners":
+		p.owners(id(args[0]))
+	case "state":
+		p.world.SetStatus(id(args[0]), map[string]any{"state": args[1]})
 	case "fail":
 		p.fail(args)
 	case "heal":
@@ -397,7 +412,7 @@ func namespace(name string) object.Object {
 
 // value reads a field's value: JSON, the names of dependencies, or a string.
 func value(key, v string) any {
-	if key == "dependsOn" {
+	if key == "dependsOn" && !strings.HasPrefix(v, "[") {
 		var list []any
 		for _, n := range strings.Split(v, ",") {
 			list = append(list, map[string]any{"name": n})
@@ -552,6 +567,11 @@ func (r *recorder) Get(ctx context.Context, id object.ID) (object.Object, bool, 
 		r.tell("get", id, cluster.How{}, err)
 	}
 	return o, ok, err
+}
+
+func (r *recorder) List(ctx context.Context, sel cluster.Selection) iter.Seq2[object.Object, error] {
+	r.p.say("list    %s in %s of %s", sel.Kind, sel.Namespace, sel.Labels)
+	return r.Cluster.List(ctx, sel)
 }
 
 func (r *recorder) Apply(ctx context.Context, o object.Object, how cluster.How) (object.Object, error) {

@@ -47,7 +47,7 @@ func program() cli.Program {
 func speak(s cli.Speech) (dialect.Dialect, error) {
 	c := flux.Config{
 		Guard: s.Guard, NoCrossNamespace: s.NoCrossNamespace, DefaultServiceAccount: s.DefaultServiceAccount, Controllers: s.Controllers,
-		Gates: s.Gates, ArtifactBase: s.ArtifactBase,
+		Gates: s.Gates, Early: s.Early, ArtifactBase: s.ArtifactBase,
 	}
 	if err := c.Check(); err != nil {
 		return nil, err

@@ -47,6 +47,10 @@ type Config struct {
 	Guard                 bool            // hold surprising deletions until somebody approves them
 	DefaultServiceAccount string          // that Kustomizations act as which name none; "" means ourselves
 	ArtifactBase          string          // what artifacts' URLs begin with; "" means as Flux's in flux-system
+
+	// Early are kinds of which objects are applied, and waited for, after
+	// definitions and classes and before all others.
+	Early []object.Kind
 }
 
 // Check returns an error if c names a controller whose work can't be taken

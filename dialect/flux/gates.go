@@ -8,7 +8,10 @@ import (
 )
 
 // Flux's feature gates that choose something here.
-const externalArtifacts = "ExternalArtifact"
+const (
+	externalArtifacts  = "ExternalArtifact"
+	additiveReadyExprs = "AdditiveCELDependencyCheck" // dependsOn[].readyExpr beside the usual check, not in its place
+)
 
 // A gate is a feature that Flux can be told to have or not to have.
 type gate struct {
@@ -18,7 +21,7 @@ type gate struct {
 
 var gates = map[string]gate{
 	externalArtifacts:                {},
-	"AdditiveCELDependencyCheck":     {instead: "expressions take the place of the usual check"},
+	additiveReadyExprs:               {},
 	"CacheSecretsAndConfigMaps":      {instead: "what is referred to is watched, and no more"},
 	"CancelHealthCheckOnNewRevision": {instead: "a new revision always goes first"},
 	"DirectSourceFetch":              {instead: "sources are watched"},

@@ -21,6 +21,7 @@ const (
 	featureDisabled     = "FeatureGateDisabled"
 	healthCanceled      = "HealthCheckCanceled"
 	healthFailed        = "HealthCheckFailed"
+	invalidCEL          = "InvalidCELExpression"
 	invalidPath         = "InvalidPath"
 	pruneFailed         = "PruneFailed"
 	reconcileFailed     = "ReconciliationFailed"

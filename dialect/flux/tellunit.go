@@ -70,7 +70,7 @@ func words(u unit.Unit, err error) string {
 	if h := new(unit.HeldError); errors.As(err, &h) {
 		err = fmt.Errorf("%w; if that is meant, annotate it with %s=%s", err, approve, h.Approval)
 	}
-	if u.Deleting {
+	if u.Deleting && !errors.Is(err, unit.ErrLeft) {
 		err = fmt.Errorf("%w; set spec.deletionPolicy to Orphan to leave its objects where they are", err)
 	}
 	return shorten(err.Error())

@@ -19,7 +19,7 @@ var layers = [][]string{
 	{"digest", "fault"},
 	{"object"},
 	{"trace", "inventory", "health"},
-	{"source"},
+	{"source", "health/expr"},
 	{"source/unpack"},
 	{"render", "plan"},
 	{"unit", "cluster", "report"},
@@ -33,6 +33,7 @@ var layers = [][]string{
 var heavy = map[string]string{
 	"k8s.io/client-go":                           "cluster/kube",
 	"sigs.k8s.io/kustomize/api":                  "render/kustomize",
+	"cel.dev/cel-go":                             "health/expr",
 	"github.com/fluxcd/cli-utils":                "health",
 	"github.com/fluxcd/kustomize-controller/api": "dialect/flux",
 	"github.com/fluxcd/source-controller/api":    "dialect/flux",
