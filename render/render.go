@@ -13,6 +13,10 @@ import (
 type Recipe struct {
 	Dir     string  `json:"dir"` // where in the tree to start: "." or "apps/web", as [fs.ValidPath] has it
 	Overlay Overlay `json:"overlay,omitzero"`
+
+	Decrypt    bool `json:"decrypt,omitempty"`    // what is encrypted, with the keys among the facts
+	Substitute bool `json:"substitute,omitempty"` // the variables among the facts for their names in what was built
+	Lax        bool `json:"lax,omitempty"`        // a variable that is not set is empty, rather than an error
 }
 
 // An Overlay is what a unit adds to what is in the tree, in the terms of
@@ -61,6 +65,7 @@ type Target struct {
 type Input struct {
 	Tree   fs.FS // holds files and directories only; implements fs.StatFS, fs.ReadFileFS and fs.ReadDirFS
 	Recipe Recipe
+	Facts  Facts // nil: there are none
 }
 
 // A Renderer makes objects from an input.
