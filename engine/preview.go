@@ -32,7 +32,7 @@ type Preview struct {
 // that the server refuses are returned as one, beside the preview of the rest.
 func (e *Engine) Plan(ctx context.Context, u unit.Unit, owned inventory.Set, tree fs.FS) (Preview, error) {
 	v := Preview{Live: make(map[object.ID]object.Object), Would: make(map[object.ID]object.Object)}
-	res, _, err := e.c.Renderer.Render(ctx, "preview/"+u.Name.String(), render.Input{Tree: tree, Recipe: u.Recipe})
+	res, _, err := e.c.Renderer.Render(ctx, "preview/"+u.Name.String(), render.Input{Tree: tree, Recipe: u.Recipe, Facts: u.Facts})
 	if err != nil {
 		return v, err
 	}

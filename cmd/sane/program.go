@@ -17,6 +17,7 @@ import (
 	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/render/kustomize"
 	"github.com/sane-gitops/sane/render/plain"
+	"github.com/sane-gitops/sane/render/substitute"
 	"github.com/sane-gitops/sane/render/worker"
 	"github.com/sane-gitops/sane/report/event"
 	"github.com/sane-gitops/sane/report/webhook"
@@ -135,7 +136,9 @@ const workerCommand = "render-worker"
 
 // renderWorker renders on behalf of the process that started this one.
 func renderWorker() int {
-	if err := worker.Serve(os.Stdin, os.Stdout, kustomize.Renderer{}); err != nil {
+	built := render.First(plain.Renderer{}, kustomize.Renderer{})
+	all := render.First(kustomize.Renderer{}, substitute.Renderer{Next: built})
+	if err := worker.Serve(os.Stdin, os.Stdout, all); err != nil {
 		fmt.Fprintln(os.Stderr, "render-worker:", err)
 		return 1
 	}

@@ -8,7 +8,10 @@ import (
 )
 
 // Flux's feature gates that choose something here.
-const externalArtifacts = "ExternalArtifact"
+const (
+	externalArtifacts = "ExternalArtifact"
+	strictVariables   = "StrictPostBuildSubstitutions"
+)
 
 // A gate is a feature that Flux can be told to have or not to have.
 type gate struct {
@@ -18,6 +21,7 @@ type gate struct {
 
 var gates = map[string]gate{
 	externalArtifacts:                {},
+	strictVariables:                  {usual: true},
 	"AdditiveCELDependencyCheck":     {instead: "expressions take the place of the usual check"},
 	"CacheSecretsAndConfigMaps":      {instead: "what is referred to is watched, and no more"},
 	"CancelHealthCheckOnNewRevision": {instead: "a new revision always goes first"},
@@ -28,7 +32,6 @@ var gates = map[string]gate{
 	"GroupChangeLog":                 {instead: "changes are told together"},
 	"MigrateAPIVersion":              {instead: "inventories name kinds without regard to their version"},
 	"ObjectLevelWorkloadIdentity":    {instead: "it is not supported yet"},
-	"StrictPostBuildSubstitutions":   {usual: true, instead: "substitution is not supported yet"},
 }
 
 // on reports whether a feature is wanted.

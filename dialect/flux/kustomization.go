@@ -36,6 +36,11 @@ func (f flux) kustomization(o object.Object, r dialect.Reader) (unit.Unit, error
 		read(&u, ks)
 		u.Err = f.check(u, ks.Spec)
 	}
+	if u.Err == nil {
+		if err := f.learn(&u, ks.Spec, r); err != nil {
+			return u, err
+		}
+	}
 	var err error
 	u.Target, err = f.target(ks, r)
 	return u, err
@@ -99,6 +104,9 @@ func overlay(spec kustomizev1.KustomizationSpec) render.Overlay {
 	if m := spec.CommonMetadata; m != nil {
 		o.Labels, o.Annotations = m.Labels, m.Annotations
 	}
+	for _, m := range spec.BuildMetadata {
+		o.BuildMetadata = append(o.BuildMetadata, string(m))
+	}
 	for _, i := range spec.Images {
 		o.Images = append(o.Images, render.Image(i))
 	}
@@ -131,19 +139,11 @@ func (f flux) check(u unit.Unit, spec kustomizev1.KustomizationSpec) error {
 		return refuse(invalidPath, nil, "spec.path %q is not a valid path", spec.Path)
 	}
 	return unsupported(
-		field{"spec.buildMetadata", len(spec.BuildMetadata) > 0},
-		field{"spec.decryption", spec.Decryption != nil},
+		field{"spec.decryption.serviceAccountName", spec.Decryption != nil && spec.Decryption.ServiceAccountName != ""},
 		field{"spec.dependsOn[].readyExpr", slices.ContainsFunc(spec.DependsOn, hasReadyExpr)},
 		field{"spec.healthCheckExprs", len(spec.HealthCheckExprs) > 0},
 		field{"spec.ignore", len(spec.Ignore) > 0},
-		field{"spec.postBuild", substitutes(spec.PostBuild)},
 	)
 }
 
 func hasReadyExpr(d kustomizev1.DependencyReference) bool { return d.ReadyExpr != "" }
-
-// substitutes reports whether p would change anything.
-func substitutes(p *kustomizev1.PostBuild) bool {
-	return p != nil && (len(p.Substitute) > 0 || len(p.SubstituteFrom) > 0 ||
-		p.SubstituteStrategy == kustomizev1.SubstituteStrategyAlways)
-}

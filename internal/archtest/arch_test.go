@@ -40,6 +40,7 @@ var heavy = map[string]string{
 	"github.com/spf13/cobra":                     "cli",
 	"github.com/prometheus/client_golang":        "cli",
 	"sigs.k8s.io/structured-merge-diff":          "plan",
+	"github.com/fluxcd/pkg/envsubst":             "render/substitute",
 }
 
 // exempt lists packages that may import a heavy module beside its home.
