@@ -135,6 +135,8 @@ func (f flux) check(u unit.Unit, spec kustomizev1.KustomizationSpec) error {
 		return refuse(accessDenied, unit.ErrAccess, "can't access '%s', cross-namespace references have been blocked", u.Source)
 	case u.Source.Kind == ExternalArtifact.Name && !f.on(externalArtifacts):
 		return refuse(accessDenied, unit.ErrAccess, "can't access '%s', start the controller with --feature-gates=%s=true to allow that", u.Source, externalArtifacts)
+	case spec.Decryption != nil && spec.Decryption.Provider != "sops":
+		return refuse(buildFailed, nil, "spec.decryption.provider '%s' is not supported: it must be 'sops'", spec.Decryption.Provider)
 	case !fs.ValidPath(u.Recipe.Dir):
 		return refuse(invalidPath, nil, "spec.path %q is not a valid path", spec.Path)
 	}
