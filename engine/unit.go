@@ -190,19 +190,20 @@ func (e *Engine) hush(ctx context.Context, r *run) time.Time {
 // A run is one attempt to bring a unit to where it should be. Its worker has
 // the unit for itself.
 type run struct {
-	e     *Engine
-	k     *keeping
-	u     unit.Unit
-	src   feed // zero if there is none
-	found bool // there is a feed
-	was   unit.Status
-	st    unit.Status     // what becomes of it
-	made  ledger          // what it has made; see recall
-	in    *place          // where it is kept
-	as    cluster.Cluster // that place, as who keeps it there
-	lost  error           // why there is no such place; nil if there is
-	drift []object.ID     // was not as it had been made
-	again time.Time       // when something can be done that could not be done now; zero if nothing
+	e       *Engine
+	k       *keeping
+	u       unit.Unit
+	src     feed // zero if there is none
+	found   bool // there is a feed
+	was     unit.Status
+	st      unit.Status     // what becomes of it
+	made    ledger          // what it has made; see recall
+	in      *place          // where it is kept
+	as      cluster.Cluster // that place, as who keeps it there
+	lost    error           // why there is no such place; nil if there is
+	drift   []object.ID     // was not as it had been made
+	secrets []string        // what is secret in what is wanted
+	again   time.Time       // when something can be done that could not be done now; zero if nothing
 }
 
 // begin returns a run for the unit of that name, and whether there is one.
@@ -231,7 +232,7 @@ func (e *Engine) begin(name unit.Name) (*run, bool) {
 
 // fail ends the run with an error.
 func (r *run) fail(err error) bool {
-	r.st.Err = err
+	r.st.Err = hush(append(r.u.Facts.Secrets(), r.secrets...), err)
 	return false
 }
 

@@ -44,17 +44,19 @@ func (r Renderer) Render(ctx context.Context, in render.Input) ([]object.Object,
 	out := make([]object.Object, len(objects))
 	var errs []error
 	for i, o := range objects {
+		known := render.Secrets(o)
 		o, file := render.From(o)
 		if !step.Unless.On(o) {
-			var known error
-			if o, known = substitute(ctx, o, values{facts: in.Facts, lax: step.Lax, hide: decrypted || isSecret(o)}); known != nil {
-				if !fault.IsInput(known) {
-					return nil, known
-				}
-				errs = append(errs, fmt.Errorf("%s: %w", file, known))
+			o, err = substitute(ctx, o, values{facts: in.Facts, lax: step.Lax, hide: decrypted || isSecret(o)})
+			if err != nil && !fault.IsInput(err) {
+				return nil, err
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", file, err))
 			}
 		}
-		out[i] = render.WithFrom(o.WithLabels(labels).WithAnnotations(annotations), file)
+		o = o.WithLabels(labels).WithAnnotations(annotations)
+		out[i] = render.WithSecrets(render.WithFrom(o, file), known)
 	}
 	if len(errs) == 0 {
 		errs = twice(out)
@@ -104,6 +106,9 @@ func substitute(ctx context.Context, o object.Object, v values) (object.Object, 
 	}
 	if err != nil {
 		return o, fault.Input(fmt.Errorf("%s: with its variables it can't be read: %w", o, err))
+	}
+	if v.secret {
+		now = render.WithSecrets(now, secrets(ctx, string(text), v, now))
 	}
 	return now, nil
 }
