@@ -34,6 +34,7 @@ type daemon struct {
 	account        string
 	guard          string
 	controllers    []string
+	ageSecret      string
 	gates          map[string]string
 
 	dir     string
@@ -76,6 +77,7 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.StringVar(&r.guard, "deletion-guard", "on", "hold the deletion of all objects of a Kustomization, or of most of many, until it is approved: on or off")
 	f.StringSliceVar(&r.controllers, "controllers", nil, "do the work of these of Flux's controllers, or that on these kinds, only: source-controller, kustomize-controller, GitRepository, Kustomization (default all)")
 	f.StringToStringVar(&r.gates, "feature-gates", nil, "Flux's feature gates, such as ExternalArtifact=true")
+	f.StringVar(&r.ageSecret, "sops-age-secret", "", "`NAME` of a Secret beside us ($RUNTIME_NAMESPACE) with age keys, for Kustomizations with decryption and no secretRef")
 	r.offer.flags(f)
 	f.StringVar(&r.dir, "data-dir", "/data", "`DIR` for mirrors and kept results")
 	f.StringVar(&r.events, "events-addr", "", "`URL` to post events to")
@@ -86,6 +88,7 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.StringVar(&r.encoding, "log-encoding", "", "`FORMAT`: json or text (default text on a terminal, json elsewhere)")
 	f.Duration("requeue-dependency", 0, "accepted and not needed: dependencies are watched")
 	f.Int("http-retry", 0, "accepted and not needed: an artifact is asked for until it is there")
+	f.Bool("no-remote-bases", true, "accepted and not needed: remote bases are never fetched")
 }
 
 func (r *daemon) run(cmd *cobra.Command) (err error) {
@@ -99,7 +102,7 @@ func (r *daemon) run(cmd *cobra.Command) (err error) {
 	if err := r.offer.check(); err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
-	for _, name := range []string{"requeue-dependency", "http-retry"} {
+	for _, name := range []string{"requeue-dependency", "http-retry", "no-remote-bases"} {
 		if f := cmd.Flags().Lookup(name); f.Changed {
 			r.log.Info("--" + name + " is " + f.Usage)
 		}
@@ -188,7 +191,7 @@ func (r *daemon) serve(ctx context.Context) error {
 		return fmt.Errorf("run: %w", err)
 	}
 	defer pages.close()
-	says, err := r.speech(pages)
+	says, err := r.speech(pages, place.Namespace)
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
@@ -203,11 +206,16 @@ func (r *daemon) serve(ctx context.Context) error {
 	return r.lead(ctx, place, says)
 }
 
-// speech returns the dialect that the flags ask for.
-func (r *daemon) speech(pages *pages) (dialect.Dialect, error) {
+// speech returns the dialect that the flags ask for, of a controller in a
+// namespace.
+func (r *daemon) speech(pages *pages, namespace string) (dialect.Dialect, error) {
 	base, err := r.offer.base(pages.at("storage"))
 	if err != nil {
 		return nil, err
+	}
+	age := ""
+	if r.ageSecret != "" {
+		age = namespace + "/" + r.ageSecret
 	}
 	gates := make(map[string]bool)
 	for name, v := range r.gates {
@@ -217,7 +225,7 @@ func (r *daemon) speech(pages *pages) (dialect.Dialect, error) {
 	}
 	return r.Dialect(Speech{
 		NoCrossNamespace: r.noCross, DefaultServiceAccount: r.account, Guard: r.guard != "off", Controllers: r.controllers,
-		Gates: gates, ArtifactBase: base, Log: r.log,
+		Gates: gates, ArtifactBase: base, AgeSecret: age, Log: r.log,
 	})
 }
 

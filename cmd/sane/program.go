@@ -49,7 +49,7 @@ func program() cli.Program {
 func speak(s cli.Speech) (dialect.Dialect, error) {
 	c := flux.Config{
 		Guard: s.Guard, NoCrossNamespace: s.NoCrossNamespace, DefaultServiceAccount: s.DefaultServiceAccount, Controllers: s.Controllers,
-		Gates: s.Gates, ArtifactBase: s.ArtifactBase,
+		Gates: s.Gates, ArtifactBase: s.ArtifactBase, AgeSecret: s.AgeSecret,
 	}
 	if err := c.Check(); err != nil {
 		return nil, err
