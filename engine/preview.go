@@ -34,7 +34,7 @@ type Preview struct {
 // that the server refuses are returned as one, beside the preview of the rest.
 func (e *Engine) Plan(ctx context.Context, u unit.Unit, owned inventory.Set, tree fs.FS) (Preview, error) {
 	v, err := e.preview(ctx, u, owned, tree)
-	return v, hush(v.Secrets, err)
+	return v, render.Hush(v.Secrets, err)
 }
 
 func (e *Engine) preview(ctx context.Context, u unit.Unit, owned inventory.Set, tree fs.FS) (Preview, error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/fault"
 	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/unit"
 )
@@ -232,7 +233,7 @@ func (e *Engine) begin(name unit.Name) (*run, bool) {
 
 // fail ends the run with an error.
 func (r *run) fail(err error) bool {
-	r.st.Err = hush(append(r.u.Facts.Secrets(), r.secrets...), err)
+	r.st.Err = render.Hush(append(r.u.Facts.Secrets(), r.secrets...), err)
 	return false
 }
 

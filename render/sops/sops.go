@@ -42,7 +42,7 @@ func (r Renderer) Render(ctx context.Context, in render.Input) ([]object.Object,
 	in.Tree = tree{in.Tree, v}
 	objects, err := r.Next.Render(ctx, in)
 	if err != nil {
-		return nil, err
+		return nil, render.Hush(v.found, err)
 	}
 	var errs []error
 	for i, o := range objects {
@@ -54,7 +54,7 @@ func (r Renderer) Render(ctx context.Context, in render.Input) ([]object.Object,
 			errs = append(errs, fmt.Errorf("%s: decrypt %s: %w", file, o, err))
 		}
 	}
-	return v.noted(objects), fault.Input(errors.Join(errs...))
+	return v.noted(objects), render.Hush(v.found, fault.Input(errors.Join(errs...)))
 }
 
 // A vault decrypts for one rendering.

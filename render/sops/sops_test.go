@@ -251,6 +251,18 @@ func TestNotes(t *testing.T) {
 	}
 }
 
+// Errors about what was decrypted do not tell it.
+func TestSecretsAreNotTold(t *testing.T) {
+	in := input(t, map[string]string{"kustomization.yaml": "patches: [{path: p.yaml}]\nsecretGenerator: [{name: g, files: [text.conf], envs: [text.conf]}]\n", "p.yaml": "<unencrypted.yaml.enc", "text.conf": "<text.conf.enc"})
+	if _, err := renderer.Render(t.Context(), in); !fault.IsInput(err) || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("error is %v", err)
+	}
+	in = input(t, map[string]string{"kustomization.yaml": "resources: [r.yaml]\n", "r.yaml": "<text.conf.enc"})
+	if _, err := renderer.Render(t.Context(), in); !fault.IsInput(err) || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("error is %v", err)
+	}
+}
+
 // Keys are read by those who need some, and only then are results secret.
 func TestAsksForKeysIfNeeded(t *testing.T) {
 	asked := 0

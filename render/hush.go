@@ -1,4 +1,4 @@
-package engine
+package render
 
 import (
 	"cmp"
@@ -16,13 +16,10 @@ type hushed struct {
 func (h hushed) Error() string { return h.text }
 func (h hushed) Unwrap() error { return h.err }
 
-// minSecret is how long a secret is that may be looked for in a text. Shorter
-// ones are everywhere.
-const minSecret = 4
-
-// hush returns err without secrets in its text: a server may say what is wrong
-// with a field by showing it.
-func hush(secrets []string, err error) error {
+// Hush returns err without secrets in its text, nor lines of them: a server may
+// say what is wrong with a field by showing it. Secrets that are shorter than
+// four bytes are not looked for: they are everywhere.
+func Hush(secrets []string, err error) error {
 	if err == nil || len(secrets) == 0 {
 		return err
 	}
@@ -39,13 +36,21 @@ func hush(secrets []string, err error) error {
 // spellings returns secrets as they may be in a text, the longest first.
 func spellings(secrets []string) []string {
 	var all []string
-	for _, s := range secrets {
-		if len(s) < minSecret {
-			continue
+	add := func(s string) {
+		if len(s) < 4 {
+			return
 		}
 		all = append(all, s)
 		if quoted, err := json.Marshal(s); err == nil {
 			all = append(all, string(quoted[1:len(quoted)-1]))
+		}
+	}
+	for _, s := range secrets {
+		add(s)
+		if strings.Contains(s, "\n") {
+			for line := range strings.Lines(s) {
+				add(strings.TrimSpace(line))
+			}
 		}
 	}
 	slices.SortFunc(all, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
