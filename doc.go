@@ -18,7 +18,8 @@
 //
 // # Values
 //
-// Package trace records every read of a tree, that of a missing file included.
+// Package trace records every read of a tree, that of a missing file included,
+// and of facts beside it.
 // A Log holds for another tree if all its reads would come out the same; for
 // Git trees that is a comparison of object ids.
 //
@@ -34,11 +35,14 @@
 // expressions of its users.
 //
 // Package render turns trees into objects. A [render.Keeper] keeps what a
-// renderer made, on disk and with its log, until a read would differ. Package
-// plan decides what is to be done: [plan.Make] takes what is wanted, what is
-// owned and what is known of the cluster, and returns stages of steps; it does
-// no I/O. Beside it are the rules by which objects are compared, taken over
-// from other field managers, and freed of what others left in them.
+// renderer made, on disk and with its log, until a read would differ. Beside a
+// tree and a recipe a renderer may ask for [render.Facts], such as the value of
+// a variable. What was made with a secret one lies sealed on disk, and is noted
+// as secret, so that no error and no plan shows it. Package plan decides what is
+// to be done: [plan.Make] takes what is wanted, what is owned and what is known
+// of the cluster, and returns stages of steps; it does no I/O. Beside it are the
+// rules by which objects are compared, taken over from other field managers, and
+// freed of what others left in them.
 //
 // Package unit is one thing to be kept as Git says, which is what a
 // Kustomization asks for, and its Status: how far it got, and why no further.
@@ -68,7 +72,9 @@
 //     as Flux's source-controller does, and hands out tarballs of what we keep.
 //   - render/plain renders directories of manifests, render/kustomize those
 //     with a kustomization file, and render/worker has that done by other
-//     processes of this program, within bounds of time and memory.
+//     processes of this program, within bounds of time and memory. There,
+//     render/sops decrypts what those two read and make, and render/substitute
+//     puts values for the names of variables in it.
 //   - cluster/kube is a cluster behind an API server; cluster/memory is one
 //     that answers as an API server does, for tests. Both pass
 //     cluster/clustertest, as sources pass source/sourcetest and renderers

@@ -218,7 +218,7 @@ func (p *planning) show(ctx context.Context, wanted []object.Object) error {
 
 // preview plans the unit that o asks for.
 func (p *planning) preview(ctx context.Context, o object.Object) (engine.Preview, error) {
-	asked, err := p.says.Read(o, none{})
+	asked, err := p.says.Read(o, reader{ctx, p.at.Cluster})
 	if err != nil {
 		return engine.Preview{}, err
 	}
@@ -369,6 +369,7 @@ func linesOf(v engine.Preview) []line {
 			continue
 		}
 		live, would := masked(content(v.Live[s.ID]), content(wouldBe(s, v)))
+		live, would = discreet(live, would, v.Secrets)
 		out = append(out, line{s, diffOf(body(live), body(would))})
 	}
 	return out

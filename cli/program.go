@@ -80,6 +80,7 @@ type Speech struct {
 	Controllers           []string        // whose objects to keep, or of which kinds; nil means all
 	Gates                 map[string]bool // features that are not as usual
 	ArtifactBase          string          // what artifacts' URLs begin with; "" means that none are served
+	AgeSecret             string          // "namespace/name" of a Secret with age keys, for who names no keys; "" means none
 	Log                   *slog.Logger    // nil means slog.Default()
 
 	// Early are kinds of which objects are applied, and waited for, before most

@@ -37,6 +37,7 @@ type daemon struct {
 	controllers    []string
 	over           []string
 	early          string
+	ageSecret      string
 	gates          map[string]string
 
 	dir     string
@@ -81,6 +82,7 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.StringArrayVar(&r.over, "override-manager", nil, "field `MANAGER` whose fields of our objects become ours, beside kubectl's; may be given more than once")
 	f.StringVar(&r.early, "custom-apply-stage-kinds", "", "`KINDS` to be applied and waited for before most others: rbac.authorization.k8s.io/Role,example.com/Widget")
 	f.StringToStringVar(&r.gates, "feature-gates", nil, "Flux's feature gates, such as ExternalArtifact=true")
+	f.StringVar(&r.ageSecret, "sops-age-secret", "", "`NAME` of a Secret beside us ($RUNTIME_NAMESPACE) with age keys, for Kustomizations with decryption and no secretRef")
 	r.offer.flags(f)
 	f.StringVar(&r.dir, "data-dir", "/data", "`DIR` for mirrors and kept results")
 	f.StringVar(&r.events, "events-addr", "", "`URL` to post events to")
@@ -91,6 +93,7 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.StringVar(&r.encoding, "log-encoding", "", "`FORMAT`: json or text (default text on a terminal, json elsewhere)")
 	f.Duration("requeue-dependency", 0, "accepted and not needed: dependencies are watched")
 	f.Int("http-retry", 0, "accepted and not needed: an artifact is asked for until it is there")
+	f.Bool("no-remote-bases", true, "accepted and not needed: remote bases are never fetched")
 }
 
 func (r *daemon) run(cmd *cobra.Command) (err error) {
@@ -104,7 +107,7 @@ func (r *daemon) run(cmd *cobra.Command) (err error) {
 	if err := r.offer.check(); err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
-	for _, name := range []string{"requeue-dependency", "http-retry"} {
+	for _, name := range []string{"requeue-dependency", "http-retry", "no-remote-bases"} {
 		if f := cmd.Flags().Lookup(name); f.Changed {
 			r.log.Info("--" + name + " is " + f.Usage)
 		}
@@ -193,7 +196,7 @@ func (r *daemon) serve(ctx context.Context) error {
 		return fmt.Errorf("run: %w", err)
 	}
 	defer pages.close()
-	says, err := r.speech(pages)
+	says, err := r.speech(pages, place.Namespace)
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
@@ -208,8 +211,9 @@ func (r *daemon) serve(ctx context.Context) error {
 	return r.lead(ctx, place, says)
 }
 
-// speech returns the dialect that the flags ask for.
-func (r *daemon) speech(pages *pages) (dialect.Dialect, error) {
+// speech returns the dialect that the flags ask for, of a controller in a
+// namespace.
+func (r *daemon) speech(pages *pages, namespace string) (dialect.Dialect, error) {
 	base, err := r.offer.base(pages.at("storage"))
 	if err != nil {
 		return nil, err
@@ -217,6 +221,10 @@ func (r *daemon) speech(pages *pages) (dialect.Dialect, error) {
 	early, err := kindsIn(r.early)
 	if err != nil {
 		return nil, fmt.Errorf("--custom-apply-stage-kinds: %w", err)
+	}
+	age := ""
+	if r.ageSecret != "" {
+		age = namespace + "/" + r.ageSecret
 	}
 	gates := make(map[string]bool)
 	for name, v := range r.gates {
@@ -226,7 +234,7 @@ func (r *daemon) speech(pages *pages) (dialect.Dialect, error) {
 	}
 	return r.Dialect(Speech{
 		NoCrossNamespace: r.noCross, DefaultServiceAccount: r.account, Guard: r.guard != "off", Controllers: r.controllers,
-		Gates: gates, Early: early, ArtifactBase: base, Log: r.log,
+		Gates: gates, Early: early, ArtifactBase: base, AgeSecret: age, Log: r.log,
 	})
 }
 

@@ -79,7 +79,7 @@ func (r *run) render(ctx context.Context, res *render.Result) bool {
 
 // rendered returns what a unit makes of its source's tree.
 func (e *Engine) rendered(ctx context.Context, u unit.Unit, src feed) (render.Result, error) {
-	res, fresh, err := e.c.Renderer.Render(ctx, u.Name.String(), render.Input{Tree: src.tree.Tree, Recipe: u.Recipe})
+	res, fresh, err := e.c.Renderer.Render(ctx, u.Name.String(), render.Input{Tree: src.tree.Tree, Recipe: u.Recipe, Facts: u.Facts})
 	if err != nil {
 		return res, err
 	}

@@ -86,6 +86,7 @@ func (r *run) state(ctx context.Context, objects []object.Object) (plan.State, e
 	st := plan.State{Owned: maps.Clone(r.st.Owned), Known: make(map[object.ID]plan.Known)}
 	meant := make(inventory.Set)
 	for _, o := range objects {
+		r.secrets = append(r.secrets, render.Secrets(o)...)
 		o, file := render.From(o)
 		o, err := own(ctx, r.in, o, r.u)
 		if err != nil {

@@ -335,6 +335,7 @@ func (r *references) changed(id object.ID) {
 		}
 	}
 	r.mu.Unlock()
+	slices.SortFunc(users, object.Compare)
 	for _, by := range users {
 		r.reread(by)
 	}

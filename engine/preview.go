@@ -25,6 +25,8 @@ type Preview struct {
 	Plan  plan.Plan
 	Live  map[object.ID]object.Object // what is there
 	Would map[object.ID]object.Object // what would be there, as far as the server can tell now
+
+	Secrets []string // keys and values that must not be shown, as [render.Texts] has them
 }
 
 // Plan returns what keeping u would do to the cluster if tree were its source's
@@ -32,8 +34,13 @@ type Preview struct {
 // is being kept it asks the cluster for every object. The errors of all objects
 // that the server refuses are returned as one, beside the preview of the rest.
 func (e *Engine) Plan(ctx context.Context, u unit.Unit, owned inventory.Set, tree fs.FS) (Preview, error) {
-	v := Preview{Live: make(map[object.ID]object.Object), Would: make(map[object.ID]object.Object)}
-	res, _, err := e.c.Renderer.Render(ctx, "preview/"+u.Name.String(), render.Input{Tree: tree, Recipe: u.Recipe})
+	v, err := e.preview(ctx, u, owned, tree)
+	return v, render.Hush(v.Secrets, err)
+}
+
+func (e *Engine) preview(ctx context.Context, u unit.Unit, owned inventory.Set, tree fs.FS) (Preview, error) {
+	v := Preview{Live: make(map[object.ID]object.Object), Would: make(map[object.ID]object.Object), Secrets: u.Facts.Secrets()}
+	res, _, err := e.c.Renderer.Render(ctx, "preview/"+u.Name.String(), render.Input{Tree: tree, Recipe: u.Recipe, Facts: u.Facts})
 	if err != nil {
 		return v, err
 	}
@@ -56,6 +63,7 @@ func (e *Engine) survey(ctx context.Context, u unit.Unit, owned inventory.Set, o
 	st := plan.State{Known: make(map[object.ID]plan.Known), Owned: owned}
 	ids := owned.Union(nil)
 	for _, o := range objects {
+		v.Secrets = append(v.Secrets, render.Secrets(o)...)
 		o, file := render.From(o)
 		o, err := own(ctx, e.c.Cluster, o, u)
 		if err != nil {

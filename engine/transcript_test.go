@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
@@ -31,6 +32,7 @@ import (
 	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/render/kustomize"
 	"github.com/sane-gitops/sane/render/plain"
+	"github.com/sane-gitops/sane/render/substitute"
 	"github.com/sane-gitops/sane/report"
 	"github.com/sane-gitops/sane/source"
 )
@@ -116,6 +118,7 @@ type play struct {
 	stop      func()
 	down      *downfall     // nil: none is to come
 	turn      chan struct{} // held by who settles
+	renders   atomic.Bool   // are told
 
 	mu    sync.Mutex
 	lines []string                              // guarded by mu
@@ -143,7 +146,7 @@ func newPlay(t *testing.T) *play {
 
 // start runs an engine, as after a restart of the program.
 func (p *play) start() {
-	keeper, err := render.NewKeeper(render.First(plain.Renderer{}, kustomize.Renderer{}), render.Config{Dir: filepath.Join(p.dir, "render")})
+	keeper, err := render.NewKeeper(substitute.Renderer{Next: render.First(plain.Renderer{}, kustomize.Renderer{})}, render.Config{Dir: filepath.Join(p.dir, "render")})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -153,6 +156,7 @@ func (p *play) start() {
 		Sources:   map[string]source.Source{"git": p.sources, "artifact": p.offers},
 		Renderer:  keeper,
 		Dialect:   flux.New(p.speaks),
+		Rendered:  p.rendered,
 		Sinks:     []report.Sink{p},
 		Publisher: p.publisher,
 		Dir:       p.dir,
@@ -249,6 +253,9 @@ func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " | ") }
 //	wait DURATION
 //	guard                         restarts the engine so that it holds surprising deletions
 //	approve NAME                  approves what a Kustomization holds
+//	config NAME KEY=VALUE...      a ConfigMap beside the units
+//	secret NAME KEY=VALUE...      a Secret beside the units
+//	renders                       from now on, tell what is rendered anew, and not what is read beside the units
 //	restart
 //	lose                          restart without what was on disk
 //	show OBJECT                   its status
@@ -323,6 +330,10 @@ func (p *play) do(line string) {
 	case "approve":
 		p.rest()
 		p.approve(args[0])
+	case "config", "secret":
+		p.hold(verb, args[0], args[1:])
+	case "renders":
+		p.renders.Store(true)
 	case "restart":
 		p.rest()
 		p.stop()
@@ -456,6 +467,7 @@ func (p *play) edit(c *memory.Cluster, args []string) {
 func (p *play) fail(args []string) {
 	errs := map[string]error{
 		"invalid": fmt.Errorf("%w: spec is wrong", cluster.ErrInvalid),
+		"tells":   fmt.Errorf("%w: value \"hunter-the-third\" is wrong", cluster.ErrInvalid),
 		"busy":    cluster.ErrBusy, "down": cluster.ErrUnavailable, "conflict": cluster.ErrConflict,
 	}
 	left := -1
@@ -557,7 +569,9 @@ func (r *recorder) tell(op string, id object.ID, how cluster.How, err error) {
 	if err != nil {
 		failed = " refused"
 	}
-	r.p.say("%-7s %s%s%s", op, id, failed, r.note)
+	if op != "get" || id.Namespace != "flux-system" || !r.p.renders.Load() {
+		r.p.say("%-7s %s%s%s", op, id, failed, r.note)
+	}
 	r.p.settle()
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/sane-gitops/sane/fault"
 	"github.com/sane-gitops/sane/health"
 	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/unit"
 )
@@ -223,8 +224,9 @@ type run struct {
 	drift []object.ID     // was not as it had been made
 	again time.Time       // when something can be done that could not be done now; zero if nothing
 
-	marks map[object.ID]mark // of wanted objects of which fields are left to others
-	asIs  map[object.ID]bool // which of those are as they were made; what is changed after that is for the next run
+	secrets []string           // what is secret in what is wanted
+	marks   map[object.ID]mark // of wanted objects of which fields are left to others
+	asIs    map[object.ID]bool // which of those are as they were made; what is changed after that is for the next run
 
 	judged  map[object.ID]health.Verdict // in this run, since it was not known before
 	sick    []ailment                    // of what it observes
@@ -257,7 +259,7 @@ func (e *Engine) begin(name unit.Name) (*run, bool) {
 
 // fail ends the run with an error.
 func (r *run) fail(err error) bool {
-	r.st.Err = err
+	r.st.Err = render.Hush(append(r.u.Facts.Secrets(), r.secrets...), err)
 	return false
 }
 

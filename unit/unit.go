@@ -35,6 +35,7 @@ type Unit struct {
 	Generation int64 // of the object that asks for it
 	Source     source.FeedName
 	Recipe     render.Recipe
+	Facts      render.Known `json:"-"` // for the recipe; they may be secret
 	Target     Target
 	Owner      Owner
 	Policy     plan.Policy

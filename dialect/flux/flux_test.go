@@ -149,7 +149,8 @@ func (c *tale) asked() []byte {
 		unit.Unit
 		Err    string
 		Target map[string]string
-	}{u, explain(u.Err), targetOf(u.Target)})
+		Facts  render.Known `json:",omitempty"`
+	}{u, explain(u.Err), targetOf(u.Target), u.Facts})
 }
 
 // explain returns the words of err and what it is one of.

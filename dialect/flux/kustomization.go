@@ -40,6 +40,11 @@ func (f flux) kustomization(o object.Object, r dialect.Reader) (unit.Unit, error
 		f.read(&u, ks)
 		u.Err = f.check(u, ks.Spec)
 	}
+	if u.Err == nil {
+		if err := f.learn(&u, ks.Spec, r); err != nil {
+			return u, err
+		}
+	}
 	var err error
 	u.Target, err = f.target(ks, r)
 	return u, err
@@ -133,6 +138,9 @@ func overlay(spec kustomizev1.KustomizationSpec) render.Overlay {
 	if m := spec.CommonMetadata; m != nil {
 		o.Labels, o.Annotations = m.Labels, m.Annotations
 	}
+	for _, m := range spec.BuildMetadata {
+		o.BuildMetadata = append(o.BuildMetadata, string(m))
+	}
 	for _, i := range spec.Images {
 		o.Images = append(o.Images, render.Image(i))
 	}
@@ -161,6 +169,8 @@ func (f flux) check(u unit.Unit, spec kustomizev1.KustomizationSpec) error {
 		return refuse(accessDenied, unit.ErrAccess, "can't access '%s', cross-namespace references have been blocked", u.Source)
 	case u.Source.Kind == ExternalArtifact.Name && !f.on(externalArtifacts):
 		return refuse(accessDenied, unit.ErrAccess, "can't access '%s', start the controller with --feature-gates=%s=true to allow that", u.Source, externalArtifacts)
+	case spec.Decryption != nil && spec.Decryption.Provider != "sops":
+		return refuse(buildFailed, nil, "spec.decryption.provider '%s' is not supported: it must be 'sops'", spec.Decryption.Provider)
 	case !fs.ValidPath(u.Recipe.Dir):
 		return refuse(invalidPath, nil, "spec.path %q is not a valid path", spec.Path)
 	}
@@ -171,9 +181,7 @@ func (f flux) check(u unit.Unit, spec kustomizev1.KustomizationSpec) error {
 		return refuse("", nil, "spec.ignore: %s", err)
 	}
 	return unsupported(
-		field{"spec.buildMetadata", len(spec.BuildMetadata) > 0},
-		field{"spec.decryption", spec.Decryption != nil},
-		field{"spec.postBuild", substitutes(spec.PostBuild)},
+		field{"spec.decryption.serviceAccountName", spec.Decryption != nil && spec.Decryption.ServiceAccountName != ""},
 	)
 }
 
@@ -188,10 +196,4 @@ func expressions(u unit.Unit) error {
 		return refuse(invalidCEL, nil, "spec.healthCheckExprs: %s", err)
 	}
 	return nil
-}
-
-// substitutes reports whether p would change anything.
-func substitutes(p *kustomizev1.PostBuild) bool {
-	return p != nil && (len(p.Substitute) > 0 || len(p.SubstituteFrom) > 0 ||
-		p.SubstituteStrategy == kustomizev1.SubstituteStrategyAlways)
 }

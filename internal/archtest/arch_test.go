@@ -41,6 +41,9 @@ var heavy = map[string]string{
 	"github.com/spf13/cobra":                     "cli",
 	"github.com/prometheus/client_golang":        "cli",
 	"sigs.k8s.io/structured-merge-diff":          "plan",
+	"github.com/fluxcd/pkg/envsubst":             "render/substitute",
+	"filippo.io/age":                             "render/sops",
+	"github.com/ProtonMail/go-crypto":            "render/sops",
 }
 
 // exempt lists packages that may import a heavy module beside its home.
