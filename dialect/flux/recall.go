@@ -44,6 +44,8 @@ func (f flux) RecallUnit(o object.Object) unit.Status {
 		Owned:      owned,
 		Health:     recallHealth(o),
 		Token:      text(o, "lastHandledReconcileAt"),
+
+		AppliedOrigin: text(o, "lastAppliedOriginRevision"),
 	}
 	recallHistory(&st, o)
 	recallOutcome(&st, o)
@@ -149,6 +151,9 @@ func recallHistory(st *unit.Status, o object.Object) {
 	st.Rendered = digest.Digest(sum)
 	if st.Ended = parseStamp(last["lastReconciled"]); st.Ended.IsZero() {
 		return
+	}
+	if meta, _ := last["metadata"].(map[string]any); meta["revision"] == st.Attempted.Name {
+		st.AttemptedOrigin, _ = meta["originRevision"].(string)
 	}
 	took, _ := last["lastReconciledDuration"].(string)
 	d, _ := time.ParseDuration(took)
