@@ -45,6 +45,14 @@ type Access struct {
 	KnownHosts         []byte // SSH host keys, in the format of known_hosts
 	Cert, Key          []byte // TLS client certificate and its key, PEM
 	Proxy              string // URL of an HTTP proxy, with user and password if it wants them
+	Issuer             *Issuer
+}
+
+// An Issuer gives out credentials for a while.
+type Issuer struct {
+	Type     string // "aws" or "ldap"
+	Endpoint string // a URL; "" means where the machine that we run on says
+	Access   Access // to get in there
 }
 
 // String implements [fmt.Stringer] and gives nothing away.

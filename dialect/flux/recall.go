@@ -16,6 +16,10 @@ func (f flux) RecallFeed(o object.Object) source.Status {
 	st := source.Status{
 		Revision: revision(text(o, "artifact", "revision")),
 		Token:    text(o, "lastHandledReconcileAt"),
+		Origin:   text(o, "artifact", "metadata", firstMade),
+	}
+	if m := fields(o, "status", "artifact", "metadata"); len(m) > 0 {
+		st.Metadata = m
 	}
 	if v, ok := o.Get("status", "artifact", "lastUpdateTime"); ok {
 		st.Since = parseStamp(v)
@@ -27,9 +31,11 @@ func (f flux) RecallFeed(o object.Object) source.Status {
 }
 
 func feedSentinel(reason string) error {
-	for _, r := range feedReasons {
-		if r.reason == reason {
-			return r.is
+	for _, list := range [][]kindReason{feedReasons, imageReasons} {
+		for _, r := range list {
+			if r.reason == reason {
+				return r.is
+			}
 		}
 	}
 	return nil
