@@ -85,6 +85,7 @@ type Ref struct {
 	Filter string // a regular expression: Semver is looked for among tags that match it
 	Layer  string // the media type of an image's layer that counts, the first of those; "" means the first
 	Prefix string // of the keys in a bucket that count
+	Ignore string // rules in gitignore's syntax: keys in a bucket that they leave out do not count
 }
 
 // A Revision is a name for one state of a Ref that keeps its meaning.

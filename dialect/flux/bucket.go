@@ -40,6 +40,9 @@ func followBucket(feed *source.Feed, spec sourcev1.BucketSpec) {
 	}
 	feed.Ref = source.Ref{Name: spec.BucketName, Prefix: spec.Prefix}
 	feed.Ignore = spec.Ignore
+	if spec.Ignore != nil {
+		feed.Ref.Ignore = *spec.Ignore
+	}
 	feed.Every = spec.Interval.Duration
 	feed.Paused = spec.Suspend
 }

@@ -20,7 +20,7 @@ var layers = [][]string{
 	{"object"},
 	{"trace", "inventory", "health"},
 	{"source"},
-	{"source/unpack", "source/shared"},
+	{"source/unpack", "source/shared", "source/web"},
 	{"render", "plan"},
 	{"unit", "cluster", "report"},
 	{"apply", "observe", "dialect"},

@@ -2,8 +2,6 @@ package oci
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"net/http"
@@ -19,7 +17,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/retry"
 
 	"github.com/sane-gitops/sane/digest"
-	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/source/web"
 )
 
 const (
@@ -32,7 +30,7 @@ const (
 // was given, and keeps connections open.
 type client struct {
 	used time.Time // guarded by the source's mu
-	web  *http.Client
+	http *http.Client
 	auth *auth.Client
 
 	mu    sync.Mutex
@@ -57,7 +55,7 @@ func (s *Source) client(p place) (*client, error) {
 	c.used = now
 	for key, c := range s.clients {
 		if now.Sub(c.used) > idle {
-			c.web.CloseIdleConnections()
+			c.http.CloseIdleConnections()
 			delete(s.clients, key)
 		}
 	}
@@ -65,41 +63,18 @@ func (s *Source) client(p place) (*client, error) {
 }
 
 func newClient(p place) (*client, error) {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.MaxIdleConnsPerHost = 4
-	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	if len(p.CA) > 0 {
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		if !pool.AppendCertsFromPEM(p.CA) {
-			return nil, &failure{"there is no certificate in ca.crt", source.ErrAuth}
-		}
-		t.TLSClientConfig.RootCAs = pool
-	}
-	if len(p.Cert) > 0 || len(p.Key) > 0 {
-		pair, err := tls.X509KeyPair(p.Cert, p.Access.Key)
-		if err != nil {
-			return nil, &failure{"tls.crt and tls.key are no client certificate and its key: " + err.Error(), source.ErrAuth}
-		}
-		t.TLSClientConfig.Certificates = []tls.Certificate{pair}
-	}
-	if p.Proxy != "" {
-		u, err := url.Parse(p.Proxy)
-		if err != nil {
-			return nil, &failure{"the proxy's address is no URL", source.ErrAuth}
-		}
-		t.Proxy = http.ProxyURL(u)
+	t, err := web.Transport(p.Access)
+	if err != nil {
+		return nil, err
 	}
 	again := retry.NewTransport(t)
 	again.Policy = func() retry.Policy { return patience }
-	web := &http.Client{Transport: again}
-	c := &auth.Client{Client: web, Cache: auth.NewCache(), Credential: auth.StaticCredential(p.Host(), auth.Credential{
+	plain := &http.Client{Transport: again}
+	c := &auth.Client{Client: plain, Cache: auth.NewCache(), Credential: auth.StaticCredential(p.Host(), auth.Credential{
 		Username: p.Username, Password: p.Password, RefreshToken: p.Bearer,
 	})}
 	c.SetUserAgent("sane")
-	return &client{web: web, auth: c}, nil
+	return &client{http: plain, auth: c}, nil
 }
 
 // patience is what a registry gets that is too busy for a moment.
@@ -135,7 +110,7 @@ func (c *client) isPlain(ctx context.Context, host string) bool {
 	if err != nil {
 		return true
 	}
-	resp, err := c.web.Do(req)
+	resp, err := c.http.Do(req)
 	if err == nil {
 		resp.Body.Close()
 	}
@@ -143,7 +118,7 @@ func (c *client) isPlain(ctx context.Context, host string) bool {
 	if err == nil || plain {
 		c.plain = &plain
 	}
-	return err != nil && !untrusted(err)
+	return err != nil && !web.Untrusted(err)
 }
 
 // head returns the digest of a tag's manifest.

@@ -2,13 +2,9 @@ package oci
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"strings"
 
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/errdef"
@@ -16,20 +12,12 @@ import (
 
 	"github.com/sane-gitops/sane/fault"
 	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/source/web"
 )
-
-// A failure is an error of one of source's kinds.
-type failure struct {
-	text string
-	kind error
-}
-
-func (f *failure) Error() string { return f.text }
-func (f *failure) Unwrap() error { return f.kind }
 
 // unusable returns an error about the image, which waits for another one.
 func unusable(format string, args ...any) error {
-	return fault.Input(&failure{fmt.Sprintf(format, args...), source.ErrContent})
+	return fault.Input(web.Fail(source.ErrContent, format, args...))
 }
 
 // kinds are what an error can be known as.
@@ -49,7 +37,7 @@ func (p place) failed(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return &failure{p.hide(words(err)), kindOf(err)}
+	return web.Fail(kindOf(err), "%s", web.Hide(p.Access, words(err)))
 }
 
 func kindOf(err error) error {
@@ -61,22 +49,13 @@ func kindOf(err error) error {
 		return source.ErrNotFound
 	case errors.Is(err, content.ErrMismatchedDigest), errors.Is(err, content.ErrTrailingData):
 		return source.ErrContent
-	case untrusted(err):
+	case web.Untrusted(err):
 		return source.ErrAuth
 	}
 	return source.ErrNetwork
 }
 
-// untrusted reports whether err is about a certificate.
-func untrusted(err error) bool {
-	var bad *tls.CertificateVerificationError
-	var alert tls.AlertError
-	var unknown x509.UnknownAuthorityError
-	return errors.As(err, &bad) || errors.As(err, &alert) || errors.As(err, &unknown)
-}
-
-// words says what went wrong. URLs are left out: where a registry redirects to,
-// they hold a signature.
+// words says what went wrong.
 func words(err error) string {
 	var no *errcode.ErrorResponse
 	if errors.As(err, &no) {
@@ -86,24 +65,5 @@ func words(err error) string {
 		}
 		return text
 	}
-	var web *url.Error
-	if errors.As(err, &web) {
-		return web.Err.Error()
-	}
-	return err.Error()
-}
-
-// hide removes p's secrets from text, if some server should repeat them.
-func (p place) hide(text string) string {
-	secrets := []string{p.Password, p.Bearer}
-	if u, err := url.Parse(p.Proxy); err == nil && u.User != nil {
-		password, _ := u.User.Password()
-		secrets = append(secrets, password)
-	}
-	for _, secret := range secrets {
-		if len(secret) > 3 {
-			text = strings.ReplaceAll(text, secret, "***")
-		}
-	}
-	return text
+	return web.Why(err)
 }

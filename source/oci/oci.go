@@ -64,7 +64,7 @@ func (s *Source) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.clients {
-		c.web.CloseIdleConnections()
+		c.http.CloseIdleConnections()
 	}
 	return nil
 }

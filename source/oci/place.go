@@ -2,8 +2,6 @@ package oci
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -11,6 +9,7 @@ import (
 	"oras.land/oras-go/v2/registry"
 
 	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/source/web"
 )
 
 const scheme = "oci://"
@@ -29,17 +28,17 @@ type place struct {
 func parsePlace(at source.Remote) (place, error) {
 	name, ok := strings.CutPrefix(at.URL, scheme)
 	if !ok {
-		return place{}, &failure{"the URL must begin with " + scheme, source.ErrURL}
+		return place{}, web.Fail(source.ErrURL, "the URL must begin with %s", scheme)
 	}
 	if strings.Contains(name, "@") {
-		return place{}, &failure{"the URL must name no digest, and no user: use spec.ref.digest and spec.secretRef", source.ErrURL}
+		return place{}, web.Fail(source.ErrURL, "the URL must name no digest, and no user: use spec.ref.digest and spec.secretRef")
 	}
 	r, err := registry.ParseReference(strings.TrimSuffix(name, "/"))
 	if err != nil {
-		return place{}, &failure{"the URL is not " + scheme + "registry/repository: " + err.Error(), source.ErrURL}
+		return place{}, web.Fail(source.ErrURL, "the URL is not %sregistry/repository: %s", scheme, err)
 	}
 	if r.Reference != "" {
-		return place{}, &failure{fmt.Sprintf("the URL must name no tag: put %q in spec.ref.tag", r.Reference), source.ErrURL}
+		return place{}, web.Fail(source.ErrURL, "the URL must name no tag: put %q in spec.ref.tag", r.Reference)
 	}
 	if r.Registry == "docker.io" && !strings.Contains(r.Repository, "/") {
 		r.Repository = "library/" + r.Repository
@@ -52,21 +51,14 @@ func parsePlace(at source.Remote) (place, error) {
 	return p, nil
 }
 
-// wayIn names what it takes to get in at the registry. It gives nothing away.
-func (p place) wayIn() string {
-	h := sha256.New()
-	a := p.Access
-	for _, s := range []string{p.Registry, fmt.Sprint(p.insecure), a.Username, a.Password, a.Bearer, string(a.CA), string(a.Cert), string(a.Key), a.Proxy} {
-		fmt.Fprintf(h, "%d:%s", len(s), s)
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
-}
+// wayIn names what it takes to get in at the registry.
+func (p place) wayIn() string { return web.Key(p.Access, p.Registry, fmt.Sprint(p.insecure)) }
 
 // sameName reports whether a key is that of a place of this name.
 func sameName(key, name string) bool { return strings.HasPrefix(key, name+" ") }
 
 func (p place) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, p.timeout, &failure{"no answer within " + p.timeout.String(), source.ErrNetwork})
+	return context.WithTimeoutCause(ctx, p.timeout, web.Fail(source.ErrNetwork, "no answer within %s", p.timeout))
 }
 
 // shownURL is a URL as it may be printed.

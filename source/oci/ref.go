@@ -2,7 +2,6 @@ package oci
 
 import (
 	"cmp"
-	"fmt"
 	"regexp"
 
 	"github.com/Masterminds/semver/v3"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/source/web"
 )
 
 // A wanted is a reference that was read. Exactly one of digest, within and tag
@@ -27,17 +27,17 @@ func parseRef(ref source.Ref) (w wanted, err error) {
 		w.digest, err = parseDigest(ref.Digest)
 	case ref.Semver != "":
 		if w.within, err = semver.NewConstraint(ref.Semver); err != nil {
-			return w, &failure{fmt.Sprintf("semver %q is no range: %s", ref.Semver, err), source.ErrRef}
+			return w, web.Fail(source.ErrRef, "semver %q is no range: %s", ref.Semver, err)
 		}
 		if ref.Filter != "" {
 			if w.among, err = regexp.Compile(ref.Filter); err != nil {
-				return w, &failure{fmt.Sprintf("semverFilter %q is no regular expression: %s", ref.Filter, err), source.ErrRef}
+				return w, web.Fail(source.ErrRef, "semverFilter %q is no regular expression: %s", ref.Filter, err)
 			}
 		}
 	default:
 		w.tag = cmp.Or(ref.Tag, "latest")
 		if !isTag(w.tag) {
-			return w, &failure{fmt.Sprintf("%q is no tag", w.tag), source.ErrRef}
+			return w, web.Fail(source.ErrRef, "%q is no tag", w.tag)
 		}
 	}
 	return w, err
@@ -47,7 +47,7 @@ var isTag = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`).MatchStrin
 
 func parseDigest(d digest.Digest) (digest.Digest, error) {
 	if err := godigest.Digest(d).Validate(); err != nil {
-		return "", &failure{fmt.Sprintf("%q is no digest", d), source.ErrRef}
+		return "", web.Fail(source.ErrRef, "%q is no digest", d)
 	}
 	return d, nil
 }
@@ -68,7 +68,7 @@ func (w wanted) choose(tags []string) (string, error) {
 		}
 	}
 	if version == nil {
-		return "", &failure{fmt.Sprintf("none of %d tags is a version in %q", len(tags), w.within), source.ErrNotFound}
+		return "", web.Fail(source.ErrNotFound, "none of %d tags is a version in %q", len(tags), w.within)
 	}
 	return best, nil
 }
