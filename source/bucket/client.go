@@ -12,6 +12,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/minio/minio-go/v7/pkg/s3utils"
 
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/source/unpack"
@@ -91,6 +92,9 @@ func (s *Source) client(p place) (*client, error) {
 }
 
 func newClient(p place) (*client, error) {
+	if err := s3utils.CheckValidBucketName(p.bucket); err != nil {
+		return nil, fail(source.ErrURL, "%s", err)
+	}
 	u, err := url.Parse(p.URL)
 	if err != nil || u.Host == "" {
 		return nil, fail(source.ErrURL, "the endpoint is no URL")
@@ -231,8 +235,9 @@ func (p place) failed(ctx context.Context, err error) error {
 
 func kindOf(err error) error {
 	var no minio.ErrorResponse
+	var noKeys credentials.ErrorResponse
 	switch {
-	case web.Untrusted(err):
+	case web.Untrusted(err), errors.As(err, &noKeys):
 		return source.ErrAuth
 	case !errors.As(err, &no):
 		return source.ErrNetwork
