@@ -38,6 +38,8 @@ var heavy = map[string]string{
 	"github.com/fluxcd/source-controller/api":    "dialect/flux",
 	"github.com/go-git/go-git":                   "source",
 	"oras.land/oras-go":                          "source/oci",
+	"github.com/sigstore/":                       "source/oci",
+	"github.com/notaryproject/":                  "source/oci",
 	"github.com/minio/minio-go":                  "source/bucket",
 	"github.com/spf13/cobra":                     "cli",
 	"github.com/prometheus/client_golang":        "cli",

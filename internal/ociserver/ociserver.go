@@ -34,10 +34,11 @@ import (
 
 // Options say how a Server lets people in. The zero Options let everyone in.
 type Options struct {
-	Username, Password string         // HTTP basic; both "" means that none is asked for
-	TLS                bool           // serve HTTPS
-	Clients            *x509.CertPool // if set, TLS clients must have a certificate of these
-	Addr               string         // where to listen; "" means a free port of 127.0.0.1
+	Username, Password string          // HTTP basic; both "" means that none is asked for
+	TLS                bool            // serve HTTPS
+	Clients            *x509.CertPool  // if set, TLS clients must have a certificate of these
+	Client             tls.Certificate // with which the server's own methods come in
+	Addr               string          // where to listen; "" means a free port of 127.0.0.1
 
 	// Hook, if it is not nil, sees every request first, and reports whether
 	// it has answered it.
@@ -70,6 +71,10 @@ func Start(opts Options) (*Server, error) {
 			s.http.TLS.ClientCAs, s.http.TLS.ClientAuth = opts.Clients, tls.RequireAndVerifyClientCert
 		}
 		s.http.StartTLS()
+		if opts.Clients != nil {
+			own := s.http.Client().Transport.(*http.Transport).TLSClientConfig
+			own.Certificates = []tls.Certificate{opts.Client}
+		}
 	} else {
 		s.http.Start()
 	}

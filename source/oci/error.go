@@ -8,6 +8,7 @@ import (
 
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/errdef"
+	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/errcode"
 
 	"github.com/sane-gitops/sane/fault"
@@ -49,7 +50,7 @@ func kindOf(err error) error {
 		return source.ErrNotFound
 	case errors.Is(err, content.ErrMismatchedDigest), errors.Is(err, content.ErrTrailingData):
 		return source.ErrContent
-	case web.Untrusted(err):
+	case web.Untrusted(err), errors.Is(err, auth.ErrBasicCredentialNotFound):
 		return source.ErrAuth
 	}
 	return source.ErrNetwork
@@ -64,6 +65,9 @@ func words(err error) string {
 			text += ": " + no.Errors.Error()
 		}
 		return text
+	}
+	if errors.Is(err, auth.ErrBasicCredentialNotFound) {
+		return "the registry asks for a user and a password, and there are none for it"
 	}
 	return web.Why(err)
 }

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sigstore/sigstore-go/pkg/root"
+
 	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/fault"
 	"github.com/sane-gitops/sane/source"
@@ -35,6 +37,7 @@ type Source struct {
 	Config
 	heads *shared.Answers[digest.Digest] // by place and tag
 	tags  *shared.Answers[[]string]      // by place
+	roots *shared.Answers[*root.TrustedRoot]
 
 	mu      sync.Mutex
 	clients map[string]*client // guarded by mu; by what it takes to get in
@@ -54,13 +57,15 @@ func New(c Config) *Source {
 		c.Now = time.Now
 	}
 	return &Source{Config: c, clients: make(map[string]*client),
-		heads: shared.New[digest.Digest](c.Fresh, c.Now), tags: shared.New[[]string](c.Fresh, c.Now)}
+		heads: shared.New[digest.Digest](c.Fresh, c.Now), tags: shared.New[[]string](c.Fresh, c.Now),
+		roots: shared.New[*root.TrustedRoot](publicRoot, c.Now)}
 }
 
 // Close stops what is under way.
 func (s *Source) Close() error {
 	s.heads.Close()
 	s.tags.Close()
+	s.roots.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.clients {

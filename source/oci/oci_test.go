@@ -53,22 +53,22 @@ func remoteOf(r *ociserver.Server) source.Remote {
 // branches takes branches for tags.
 type branches struct{ *Source }
 
-func tagged(ref source.Ref) source.Ref {
+func atTag(ref source.Ref) source.Ref {
 	return source.Ref{Tag: strings.ReplaceAll(ref.Branch, "/", ".")}
 }
 
 func (b branches) Resolve(ctx context.Context, at source.Remote, ref source.Ref) (source.Revision, error) {
-	return b.Source.Resolve(ctx, at, tagged(ref))
+	return b.Source.Resolve(ctx, at, atTag(ref))
 }
 
 func (b branches) Fetch(ctx context.Context, at source.Remote, ref source.Ref, rev source.Revision) (*source.Snapshot, error) {
-	return b.Source.Fetch(ctx, at, tagged(ref), rev)
+	return b.Source.Fetch(ctx, at, atTag(ref), rev)
 }
 
 func TestSource(t *testing.T) {
 	r := serve(t, ociserver.Options{})
 	sourcetest.Run(t, branches{open(t, t.TempDir(), -1)}, remoteOf(r), func(branch string, files map[string]string) {
-		_, err := r.Files("team/app", tagged(source.Ref{Branch: branch}).Tag, files)
+		_, err := r.Files("team/app", atTag(source.Ref{Branch: branch}).Tag, files)
 		must(t, err)
 	})
 }

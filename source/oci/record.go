@@ -70,10 +70,9 @@ func (s *Source) admit(ctx context.Context, p place, proof *source.Proof, d dige
 	}
 	var r record
 	if proof != nil {
-		if err := s.prove(ctx, repo, proof, desc); err != nil {
+		if r.Proven, err = s.prove(ctx, repo, proof, desc); err != nil {
 			return record{}, err
 		}
-		r.Proven = proof.Method
 	}
 	if isIndex(desc.MediaType) {
 		one, err := forLinux(data)

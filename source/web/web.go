@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -77,12 +78,12 @@ func Key(a source.Access, more ...string) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// Untrusted reports whether err is about a certificate.
+// Untrusted reports whether err is about a certificate, the server's or ours.
 func Untrusted(err error) bool {
 	var bad *tls.CertificateVerificationError
-	var alert tls.AlertError
 	var unknown x509.UnknownAuthorityError
-	return errors.As(err, &bad) || errors.As(err, &alert) || errors.As(err, &unknown)
+	var alert *net.OpError // of TLS, by its name
+	return errors.As(err, &bad) || errors.As(err, &unknown) || errors.As(err, &alert) && alert.Op == "remote error"
 }
 
 // Why returns the words of err without the URL of the request: where a server
