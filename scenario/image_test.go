@@ -1,7 +1,13 @@
 package scenario
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"strings"
 	"testing"
@@ -84,6 +90,42 @@ func TestImage(t *testing.T) {
 	}
 	s.delete(id)
 	s.gone(id)
+}
+
+// TestSignedImage: an image counts once it is signed by the right key.
+func TestSignedImage(t *testing.T) {
+	s := open(t)
+	r, err := ociserver.Start(ociserver.Options{})
+	s.must(err)
+	t.Cleanup(r.Close)
+	id := s.id(images, "app")
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	s.must(err)
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	s.must(err)
+	s.secret("keys", map[string]string{"cosign.pub": string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))})
+	rev := s.publish(r, "v1", "", map[string]string{"cm.yaml": configMap("a")})
+	s.image("url: "+r.URL("team/app"), "ref: {tag: v1}", "verify: {provider: cosign, secretRef: {name: keys}}")
+	s.unit("apps", "sourceRef: {kind: OCIRepository, name: app}")
+	o := s.refused(id, "VerificationError", "bears no signature")
+	if status, _, _ := condition(o, "SourceVerified"); status != "False" {
+		t.Errorf("SourceVerified=%s", status)
+	}
+
+	payload := fmt.Appendf(nil, `{"critical":{"image":{"docker-manifest-digest":%q},"type":"cosign container image signature"}}`, rev)
+	sum := sha256.Sum256(payload)
+	signed, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
+	s.must(err)
+	_, err = r.Push("team/app", strings.Replace(rev, ":", "-", 1)+".sig", nil, ociserver.Layer{
+		Data: payload, MediaType: "application/vnd.dev.cosign.simplesigning.v1+json",
+		Annotations: map[string]string{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(signed)},
+	})
+	s.must(err)
+	s.ready("apps", "v1@"+rev)
+	o = s.has(id, "v1@"+rev, "status", "artifact", "revision")
+	if status, reason, _ := condition(o, "SourceVerified"); status != "True" || reason != "Succeeded" {
+		t.Errorf("SourceVerified=%s %s", status, reason)
+	}
 }
 
 // TestBucket: a Kustomization of a bucket, whose objects change.
