@@ -345,7 +345,7 @@ func TestNotation(t *testing.T) {
 	theirs, theirsCert := certified(t, "theirs")
 	sign := func(key *rsa.PrivateKey, cert *x509.Certificate) func(string, digest.Digest) {
 		return func(repo string, id digest.Digest) {
-			s, err := signer.New(key, []*x509.Certificate{cert})
+			s, err := signer.NewGenericSigner(key, []*x509.Certificate{cert})
 			must(t, err)
 			r := b.repository(repo)
 			_, err = notationgo.Sign(t.Context(), s, notationregistry.NewRepository(r), notationgo.SignOptions{
