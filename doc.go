@@ -68,6 +68,9 @@
 //
 //   - source/git fetches into one bare mirror for each remote, by the git
 //     program, and reads trees by object id.
+//   - source/oci pulls images from registries, and has them prove who signed
+//     them; source/bucket has the objects in S3's buckets. What they have in
+//     common is in source/shared, which asks once for many, and source/web.
 //   - source/artifact has the tarballs in which others hand out what they keep,
 //     as Flux's source-controller does, and hands out tarballs of what we keep.
 //   - render/plain renders directories of manifests, render/kustomize those
@@ -79,11 +82,12 @@
 //     that answers as an API server does, for tests. Both pass
 //     cluster/clustertest, as sources pass source/sourcetest and renderers
 //     render/rendertest.
-//   - dialect/flux speaks GitRepository and Kustomization.
+//   - dialect/flux speaks GitRepository, OCIRepository, Bucket and Kustomization.
 //   - report/event writes Kubernetes events, report/webhook posts them.
 //   - install holds what a cluster needs before the program can run in it.
 //   - internal/gitserver serves repositories, for tests, the demo and the
-//     benchmark.
+//     benchmark; internal/ociserver and internal/s3server serve images and
+//     buckets.
 //
 // # Engine
 //

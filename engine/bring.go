@@ -66,7 +66,7 @@ func (r *run) admit() bool {
 // changed.
 func (r *run) render(ctx context.Context, res *render.Result) bool {
 	r.st.Phase = unit.Rendering
-	r.st.Attempted = r.src.status.Revision
+	r.st.Attempted, r.st.AttemptedOrigin = r.src.status.Revision, r.src.tree.Origin
 	got, err := r.e.rendered(ctx, r.u, r.src)
 	if err != nil {
 		r.e.lost(r.src, err)
@@ -196,7 +196,7 @@ func (r *run) prune(ctx context.Context, p plan.Plan) bool {
 // done ends the run well.
 func (r *run) done() bool {
 	r.st.Phase = unit.Done
-	r.st.Applied = r.st.Attempted
+	r.st.Applied, r.st.AppliedOrigin = r.st.Attempted, r.st.AttemptedOrigin
 	return true
 }
 

@@ -3,9 +3,11 @@ package engine
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/sane-gitops/sane/fault"
@@ -21,7 +23,7 @@ type feed struct {
 	want   source.Feed
 	status source.Status
 	tree   *source.Snapshot // with its ignore rules in force; nil if there is none yet
-	ignore string           // the rules with which tree was made
+	terms  string           // on which tree was made
 	fails  int              // in a row
 	anew   bool             // what is asked for has changed since it was last looked at
 
@@ -155,7 +157,8 @@ func (e *Engine) ask(ctx context.Context, f feed) (source.Status, *source.Snapsh
 		snap.Tree = source.Filter(snap.Tree, f.want.Ignore)
 	}
 	snap.Origin = cmp.Or(snap.Origin, f.want.Origin)
-	st.Revision, st.Commit, st.Err = rev, snap.Commit, nil
+	st.Revision, st.Commit, st.Proven, st.Err = rev, snap.Commit, snap.Proven, nil
+	st.Origin, st.Metadata = snap.Origin, snap.Metadata
 	return st, snap
 }
 
@@ -165,14 +168,21 @@ type expirer interface{ Expire(url string) }
 
 // current reports whether the tree that is here is the one at rev.
 func (f feed) current(rev source.Revision) bool {
-	return f.tree != nil && f.status.Revision == rev && f.ignore == rules(f.want.Ignore)
+	return f.tree != nil && f.status.Revision == rev && f.terms == shapers(f.want)
 }
 
-func rules(ignore *string) string {
-	if ignore == nil {
-		return ""
+// shapers returns all that decides, beside the revision, what the tree of a feed
+// is.
+func shapers(f source.Feed) string {
+	proof, err := json.Marshal(f.Remote.Proof)
+	if err != nil {
+		panic("engine: " + err.Error()) // of bytes and strings
 	}
-	return "+" + *ignore
+	ignore := ""
+	if f.Ignore != nil {
+		ignore = "+" + *f.Ignore
+	}
+	return strings.Join([]string{string(proof), f.Ref.Layer, ignore}, "\n")
 }
 
 // lastKnown returns the tree at the revision that was current before a restart,
@@ -212,7 +222,7 @@ func (e *Engine) moved(name source.FeedName, was feed, st source.Status, tree *s
 		}
 		return
 	}
-	f.tree, f.ignore = tree, rules(was.want.Ignore)
+	f.tree, f.terms = tree, shapers(was.want)
 	for _, u := range e.users.of(name) {
 		prio := changed
 		if same && e.units[u].status.Ready() && !e.c.Renderer.Touched(u.String(), diff) {

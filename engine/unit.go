@@ -252,6 +252,8 @@ func (e *Engine) begin(name unit.Name) (*run, bool) {
 		Owned:      k.status.Owned,
 		Token:      k.want.Token,
 		Began:      e.now(),
+
+		AttemptedOrigin: k.status.AttemptedOrigin, AppliedOrigin: k.status.AppliedOrigin,
 	}
 	r.st.Changes = slices.Clip(k.unsaid)
 	return r, true
@@ -317,8 +319,9 @@ func (r *run) conclude(ctx context.Context) (time.Time, priority) {
 func (r *run) asTold() bool {
 	was, now := r.k.told, &r.st
 	return was.Ready() && now.Ready() && was.Generation == now.Generation && was.Token == now.Token &&
-		was.Attempted == now.Attempted && was.Applied == now.Applied && was.Rendered == now.Rendered &&
-		was.Health == now.Health && was.Owned.Equal(now.Owned) &&
+		was.Attempted == now.Attempted && was.Applied == now.Applied &&
+		was.AttemptedOrigin == now.AttemptedOrigin && was.AppliedOrigin == now.AppliedOrigin &&
+		was.Rendered == now.Rendered && was.Health == now.Health && was.Owned.Equal(now.Owned) &&
 		len(now.Changes)+len(was.Fights)+len(now.Fights) == 0
 }
 

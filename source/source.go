@@ -14,11 +14,13 @@ import (
 
 // A Remote is where content is had from, and what it takes to get in.
 type Remote struct {
-	Type    string // "git", "artifact"; later "oci", "bucket", "helm"
-	URL     string
-	Access  Access
-	Proof   *Proof        // what content must prove before it counts; nil means nothing
-	Timeout time.Duration // for each Resolve and each Fetch; 0 means a minute
+	Type     string // "git", "oci", "bucket" or "artifact"; later "helm"
+	URL      string
+	Region   string // of a bucket, where its server wants to know
+	Insecure bool   // speak HTTP without TLS if the server does
+	Access   Access
+	Proof    *Proof        // what content must prove before it counts; nil means nothing
+	Timeout  time.Duration // for each Resolve and each Fetch; 0 means a minute
 }
 
 // A Proof is a signature that content must bear. What it says is not secret.
@@ -43,6 +45,14 @@ type Access struct {
 	KnownHosts         []byte // SSH host keys, in the format of known_hosts
 	Cert, Key          []byte // TLS client certificate and its key, PEM
 	Proxy              string // URL of an HTTP proxy, with user and password if it wants them
+	Issuer             *Issuer
+}
+
+// An Issuer gives out credentials for a while.
+type Issuer struct {
+	Type     string // "aws" or "ldap"
+	Endpoint string // a URL; "" means where the machine that we run on says
+	Access   Access // to get in there
 }
 
 // String implements [fmt.Stringer] and gives nothing away.
@@ -57,7 +67,9 @@ func (a Access) MarshalJSON() ([]byte, error) { return []byte(`"(credentials)"`)
 // A Ref says what to follow at a remote. Where several fields are set, the
 // first of Commit, Name, Semver, Tag and Branch counts; Branch beside Commit
 // says on which branch the commit is looked for. The zero Ref is Flux's
-// default: branch master.
+// default: branch master. Of an image the first of Digest, Semver and Tag
+// counts, and the zero Ref is tag latest.
+//
 // What a Ref means may change from one moment to the next.
 type Ref struct {
 	Branch string
@@ -69,6 +81,11 @@ type Ref struct {
 	// Digest is that of the content, where whoever names it knows it. It
 	// counts before all others; Name is what the content is called then.
 	Digest digest.Digest
+
+	Filter string // a regular expression: Semver is looked for among tags that match it
+	Layer  string // the media type of an image's layer that counts, the first of those; "" means the first
+	Prefix string // of the keys in a bucket that count
+	Ignore string // rules in gitignore's syntax: keys in a bucket that they leave out do not count
 }
 
 // A Revision is a name for one state of a Ref that keeps its meaning.
@@ -155,13 +172,16 @@ type Feed struct {
 
 // A Status is what became of a feed.
 type Status struct {
-	Revision Revision  // of the newest snapshot
-	Commit   Commit    //
-	Since    time.Time // when that snapshot came
-	Err      error     // why the last attempt failed; nil if it did not
-	Token    string    // the last token that was heeded
-	Busy     bool      // a newer revision is being fetched
-	Artifact Artifact  // what others can have of it; zero if nothing is offered
+	Revision Revision          // of the newest snapshot
+	Commit   Commit            //
+	Proven   string            //
+	Origin   string            //
+	Metadata map[string]string //
+	Since    time.Time         // when that snapshot came
+	Err      error             // why the last attempt failed; nil if it did not
+	Token    string            // the last token that was heeded
+	Busy     bool              // a newer revision is being fetched
+	Artifact Artifact          // what others can have of it; zero if nothing is offered
 }
 
 // An Artifact is a tarball of a snapshot, for others to have.

@@ -131,6 +131,10 @@ type Status struct {
 	Fights     []Fight
 	Began      time.Time
 	Ended      time.Time
+
+	// What Attempted and Applied were made from, where their source says that:
+	// a revision as Flux writes it.
+	AttemptedOrigin, AppliedOrigin string
 }
 
 // A Wait is what a unit waits for. The zero Wait is nothing.

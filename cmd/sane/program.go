@@ -32,6 +32,8 @@ func program() cli.Program {
 			Nouns: []cli.Noun{
 				{Kind: flux.Kustomization, Names: []string{"kustomization", "kustomizations", "ks"}},
 				{Kind: flux.GitRepository, Names: []string{"gitrepository", "gitrepositories", "gitrepo", "git"}, Feed: true},
+				{Kind: flux.OCIRepository, Names: []string{"ocirepository", "ocirepositories", "ocirepo", "oci"}, Feed: true},
+				{Kind: flux.Bucket, Names: []string{"bucket", "buckets"}, Feed: true},
 			},
 			Request: "reconcile.fluxcd.io/requestedAt",
 			Pause:   []string{"spec", "suspend"},

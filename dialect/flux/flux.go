@@ -86,7 +86,10 @@ func (f flux) Read(o object.Object, r dialect.Reader) (dialect.Asked, error) {
 	if f.Foreign(kind) {
 		return dialect.Asked{Feeds: []source.Feed{artifact(o)}}, nil
 	}
-	feed, err := f.gitRepository(o, r)
+	read := map[object.Kind]func(object.Object, dialect.Reader) (source.Feed, error){
+		GitRepository: f.gitRepository, OCIRepository: f.ociRepository, Bucket: f.bucket,
+	}[kind]
+	feed, err := read(o, r)
 	if err != nil {
 		return dialect.Asked{}, fmt.Errorf("flux: read %s: %w", o, err)
 	}

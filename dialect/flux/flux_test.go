@@ -173,7 +173,7 @@ func explain(err error) string {
 var sentinels = map[string]error{
 	"source.ErrURL": source.ErrURL, "source.ErrAuth": source.ErrAuth, "source.ErrEmpty": source.ErrEmpty,
 	"source.ErrNetwork": source.ErrNetwork, "source.ErrNotFound": source.ErrNotFound, "source.ErrStorage": source.ErrStorage,
-	"source.ErrRef":  source.ErrRef,
+	"source.ErrRef": source.ErrRef, "source.ErrContent": source.ErrContent, "source.ErrProof": source.ErrProof,
 	"unit.ErrAccess": unit.ErrAccess, "unit.ErrNoSource": unit.ErrNoSource, "render.ErrNoPath": render.ErrNoPath,
 	"unit.ErrDependencies": unit.ErrDependencies, "unit.ErrHealth": unit.ErrHealth, "unit.ErrCanceled": unit.ErrCanceled,
 }
@@ -183,10 +183,18 @@ func targetOf(t unit.Target) map[string]string {
 	return filled(map[string]string{"as": t.As, "kubeconfig": string(t.Kubeconfig), "error": explain(t.Err)})
 }
 
+func issuerOf(i *source.Issuer) string {
+	if i == nil {
+		return ""
+	}
+	return fmt.Sprint(i.Type, " ", i.Endpoint, " ", accessOf(i.Access))
+}
+
 // accessOf shows what a test may show.
 func accessOf(a source.Access) map[string]string {
 	return filled(map[string]string{
 		"username": a.Username, "password": a.Password, "bearer": a.Bearer,
+		"cert": string(a.Cert), "key": string(a.Key), "proxy": a.Proxy, "issuer": issuerOf(a.Issuer),
 		"ca": string(a.CA), "identity": string(a.Identity), "knownHosts": string(a.KnownHosts),
 	})
 }
@@ -206,18 +214,24 @@ type saying struct {
 	Revision   string // of a feed
 	Artifact   source.Artifact
 	Commit     string // its subject
-	Since      time.Time
-	Busy       bool
-	Attempted  string
-	Applied    string
-	Rendered   digest.Digest
-	Owned      []string // "Deployment.apps/web/frontend v1"
-	Health     string   // "Degraded: why"
-	Token      string
-	Changes    []string // "Deployment.apps/web/frontend created"
-	Began      time.Time
-	Ended      time.Time
-	Now        time.Time
+	Origin     string
+	Proven     string
+	Metadata   map[string]string
+
+	AttemptedOrigin, AppliedOrigin string // of a unit: what its revisions were made from
+
+	Since     time.Time
+	Busy      bool
+	Attempted string
+	Applied   string
+	Rendered  digest.Digest
+	Owned     []string // "Deployment.apps/web/frontend v1"
+	Health    string   // "Degraded: why"
+	Token     string
+	Changes   []string // "Deployment.apps/web/frontend created"
+	Began     time.Time
+	Ended     time.Time
+	Now       time.Time
 }
 
 func (c *tale) tell(data []byte) {
@@ -255,6 +269,7 @@ func (s saying) feed(c *tale) source.Status {
 	return source.Status{
 		Revision: revision(s.Revision), Commit: source.Commit{Subject: s.Commit}, Since: s.Since,
 		Err: s.err(c), Token: s.Token, Busy: s.Busy, Artifact: s.Artifact,
+		Origin: s.Origin, Proven: s.Proven, Metadata: s.Metadata,
 	}
 }
 
@@ -264,6 +279,7 @@ func (s saying) unit(c *tale) unit.Status {
 		Phase: s.Phase, Err: s.err(c), Waits: unit.Wait{On: unit.On(on), What: what}, Generation: s.Generation,
 		Attempted: revision(s.Attempted), Applied: revision(s.Applied), Rendered: s.Rendered,
 		Token: s.Token, Began: s.Began, Ended: s.Ended,
+		AttemptedOrigin: s.AttemptedOrigin, AppliedOrigin: s.AppliedOrigin,
 	}
 	if s.Owned != nil {
 		st.Owned = make(inventory.Set)
@@ -416,7 +432,7 @@ func full(v any) any {
 			return nil
 		}
 	case string:
-		if v == "" || v == "0001-01-01T00:00:00Z" || v == "(credentials)" {
+		if v == "" || v == "0001-01-01T00:00:00Z" || v == "(credentials)" || v == "(secret)" {
 			return nil
 		}
 	case bool:

@@ -16,6 +16,10 @@ func (f flux) RecallFeed(o object.Object) source.Status {
 	st := source.Status{
 		Revision: revision(text(o, "artifact", "revision")),
 		Token:    text(o, "lastHandledReconcileAt"),
+		Origin:   text(o, "artifact", "metadata", firstMade),
+	}
+	if m := fields(o, "status", "artifact", "metadata"); len(m) > 0 {
+		st.Metadata = m
 	}
 	if v, ok := o.Get("status", "artifact", "lastUpdateTime"); ok {
 		st.Since = parseStamp(v)
@@ -27,9 +31,11 @@ func (f flux) RecallFeed(o object.Object) source.Status {
 }
 
 func feedSentinel(reason string) error {
-	for _, r := range feedReasons {
-		if r.reason == reason {
-			return r.is
+	for _, list := range [][]kindReason{feedReasons, imageReasons} {
+		for _, r := range list {
+			if r.reason == reason {
+				return r.is
+			}
 		}
 	}
 	return nil
@@ -44,6 +50,8 @@ func (f flux) RecallUnit(o object.Object) unit.Status {
 		Owned:      owned,
 		Health:     recallHealth(o),
 		Token:      text(o, "lastHandledReconcileAt"),
+
+		AppliedOrigin: text(o, "lastAppliedOriginRevision"),
 	}
 	recallHistory(&st, o)
 	recallOutcome(&st, o)
@@ -149,6 +157,9 @@ func recallHistory(st *unit.Status, o object.Object) {
 	st.Rendered = digest.Digest(sum)
 	if st.Ended = parseStamp(last["lastReconciled"]); st.Ended.IsZero() {
 		return
+	}
+	if meta, _ := last["metadata"].(map[string]any); meta["revision"] == st.Attempted.Name {
+		st.AttemptedOrigin, _ = meta["originRevision"].(string)
 	}
 	took, _ := last["lastReconciledDuration"].(string)
 	d, _ := time.ParseDuration(took)

@@ -20,7 +20,7 @@ var layers = [][]string{
 	{"object"},
 	{"trace", "inventory", "health"},
 	{"source", "health/expr"},
-	{"source/unpack"},
+	{"source/unpack", "source/shared", "source/web"},
 	{"render", "plan"},
 	{"unit", "cluster", "report"},
 	{"apply", "observe", "dialect"},
@@ -38,6 +38,10 @@ var heavy = map[string]string{
 	"github.com/fluxcd/kustomize-controller/api": "dialect/flux",
 	"github.com/fluxcd/source-controller/api":    "dialect/flux",
 	"github.com/go-git/go-git":                   "source",
+	"oras.land/oras-go":                          "source/oci",
+	"github.com/sigstore/":                       "source/oci",
+	"github.com/notaryproject/":                  "source/oci",
+	"github.com/minio/minio-go":                  "source/bucket",
 	"github.com/spf13/cobra":                     "cli",
 	"github.com/prometheus/client_golang":        "cli",
 	"sigs.k8s.io/structured-merge-diff":          "plan",
@@ -48,7 +52,8 @@ var heavy = map[string]string{
 
 // exempt lists packages that may import a heavy module beside its home.
 var exempt = map[string][]string{
-	"cluster/memory": {"sigs.k8s.io/structured-merge-diff"},
+	"cluster/memory":     {"sigs.k8s.io/structured-merge-diff"},
+	"internal/ociserver": {"oras.land/oras-go"},
 }
 
 func layer(pkg string) int {
