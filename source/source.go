@@ -86,6 +86,7 @@ type Snapshot struct {
 	Tree     fs.FS
 	Commit   Commit
 	Proven   string            // the Method by which it was proven; "" if it was not
+	Signed   string            // what was proven to be signed, and by whom: "commit '1f0c3d…' with key 'ED25…'"
 	Origin   string            // the revision that it was made from, where it says: "main@sha1:…"
 	Metadata map[string]string // what the publisher said of it
 }
@@ -151,6 +152,8 @@ type Feed struct {
 type Status struct {
 	Revision Revision  // of the newest snapshot
 	Commit   Commit    //
+	Proven   string    // the Method by which that was proven; "" if it was not
+	Signed   string    // as of Snapshot
 	Since    time.Time // when that snapshot came
 	Err      error     // why the last attempt failed; nil if it did not
 	Token    string    // the last token that was heeded
