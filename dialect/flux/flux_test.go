@@ -172,7 +172,7 @@ func explain(err error) string {
 var sentinels = map[string]error{
 	"source.ErrURL": source.ErrURL, "source.ErrAuth": source.ErrAuth, "source.ErrEmpty": source.ErrEmpty,
 	"source.ErrNetwork": source.ErrNetwork, "source.ErrNotFound": source.ErrNotFound, "source.ErrStorage": source.ErrStorage,
-	"source.ErrRef":  source.ErrRef,
+	"source.ErrRef": source.ErrRef, "source.ErrProof": source.ErrProof,
 	"unit.ErrAccess": unit.ErrAccess, "unit.ErrNoSource": unit.ErrNoSource, "render.ErrNoPath": render.ErrNoPath,
 	"unit.ErrDependencies": unit.ErrDependencies, "unit.ErrHealth": unit.ErrHealth, "unit.ErrCanceled": unit.ErrCanceled,
 }
@@ -182,11 +182,17 @@ func targetOf(t unit.Target) map[string]string {
 	return filled(map[string]string{"as": t.As, "kubeconfig": string(t.Kubeconfig), "error": explain(t.Err)})
 }
 
+// lacks are errors that are more than one of the sentinels.
+var lacks = map[string]source.ProofError{
+	"commit signature": {Of: "commit"}, "tag signature": {Of: "tag"}, "tag unsigned": {Of: "tag", Unsigned: true},
+}
+
 // accessOf shows what a test may show.
 func accessOf(a source.Access) map[string]string {
 	return filled(map[string]string{
 		"username": a.Username, "password": a.Password, "bearer": a.Bearer,
 		"ca": string(a.CA), "identity": string(a.Identity), "knownHosts": string(a.KnownHosts),
+		"cert": string(a.Cert), "key": string(a.Key), "proxy": a.Proxy,
 	})
 }
 
@@ -206,6 +212,8 @@ type saying struct {
 	Commit     string // its subject
 	Since      time.Time
 	Busy       bool
+	Proven     string // the method
+	Signed     string
 	Attempted  string
 	Applied    string
 	Rendered   digest.Digest
@@ -253,6 +261,7 @@ func (s saying) feed(c *tale) source.Status {
 	return source.Status{
 		Revision: revision(s.Revision), Commit: source.Commit{Subject: s.Commit}, Since: s.Since,
 		Err: s.err(c), Token: s.Token, Busy: s.Busy,
+		Proven: s.Proven, Signed: s.Signed,
 	}
 }
 
@@ -297,6 +306,12 @@ func (s saying) err(c *tale) error {
 	}
 	words, input := strings.CutSuffix(s.Err, " [input]")
 	err := errors.New(words)
+	for name, lack := range lacks {
+		if w, ok := strings.CutSuffix(words, " ["+name+"]"); ok {
+			lack.Why = w
+			err = &lack
+		}
+	}
 	for name, is := range sentinels {
 		if w, ok := strings.CutSuffix(words, " ["+name+"]"); ok {
 			err = fmt.Errorf("%s%w", w, silent{is})

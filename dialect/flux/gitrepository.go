@@ -33,13 +33,36 @@ func (f flux) gitRepository(o object.Object, r dialect.Reader) (source.Feed, err
 		feed.Remote.URL, feed.Err = "", err
 		return feed, nil
 	}
-	secret, err := secretOf(repo, r)
+	err = f.letIn(&feed, repo, at, r)
+	return feed, err
+}
+
+// letIn sets what it takes to get in at a server, and what its content must
+// prove. Its error is r's.
+func (f flux) letIn(feed *source.Feed, repo sourcev1.GitRepository, at *url.URL, r dialect.Reader) error {
+	login, err := secretOf(repo.Namespace, repo.Spec.SecretRef, r)
 	if err != nil {
-		return feed, err
+		return err
 	}
-	feed.Remote.Access, feed.Err = secret.access(at)
+	way, err := secretOf(repo.Namespace, repo.Spec.ProxySecretRef, r)
+	if err != nil {
+		return err
+	}
+	var keys secret
+	if v := repo.Spec.Verification; v != nil {
+		if keys, err = secretOf(repo.Namespace, &v.SecretRef, r); err != nil {
+			return err
+		}
+	}
 	feed.Remote.URL = bare(at)
-	return feed, nil
+	if feed.Remote.Access, feed.Err = login.access(at); feed.Err != nil {
+		return nil
+	}
+	if feed.Remote.Access.Proxy, feed.Err = way.proxy(); feed.Err != nil {
+		return nil
+	}
+	feed.Remote.Proof, feed.Err = proofOf(repo.Spec, keys)
+	return nil
 }
 
 // bare returns u without the password in it, and without the user where
@@ -98,10 +121,8 @@ func unfollowable(spec sourcev1.GitRepositorySpec) error {
 	return unsupported(
 		field{"spec.include", len(spec.Include) > 0},
 		field{"spec.provider '" + spec.Provider + "'", spec.Provider != "" && spec.Provider != sourcev1.GitProviderGeneric},
-		field{"spec.proxySecretRef", spec.ProxySecretRef != nil},
 		field{"spec.recurseSubmodules", spec.RecurseSubmodules},
 		field{"spec.serviceAccountName", spec.ServiceAccountName != ""},
 		field{"spec.sparseCheckout", len(spec.SparseCheckout) > 0},
-		field{"spec.verify", spec.Verification != nil},
 	)
 }

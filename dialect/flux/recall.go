@@ -16,6 +16,10 @@ func (f flux) RecallFeed(o object.Object) source.Status {
 	st := source.Status{
 		Revision: revision(text(o, "artifact", "revision")),
 		Token:    text(o, "lastHandledReconcileAt"),
+		Proven:   text(o, "sourceVerificationMode"),
+	}
+	if c, _, _ := conditionOf(o, sourceVerified); c.status == isTrue {
+		st.Signed = strings.TrimPrefix(c.message, verifiedPrefix)
 	}
 	if v, ok := o.Get("status", "artifact", "lastUpdateTime"); ok {
 		st.Since = parseStamp(v)

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
 
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
@@ -21,13 +21,13 @@ type secret struct {
 	data    map[string]string
 }
 
-// secretOf returns the Secret that repo refers to. Its error is r's.
-func secretOf(repo sourcev1.GitRepository, r dialect.Reader) (secret, error) {
-	ref := repo.Spec.SecretRef
+// secretOf returns the Secret in a namespace that ref refers to, if it does.
+// Its error is r's.
+func secretOf(namespace string, ref *meta.LocalObjectReference, r dialect.Reader) (secret, error) {
 	if ref == nil {
 		return secret{}, nil
 	}
-	return secretNamed(repo.Namespace, ref.Name, r)
+	return secretNamed(namespace, ref.Name, r)
 }
 
 // values returns what a Secret holds in its data and stringData, and the key
@@ -58,19 +58,25 @@ func fields(o object.Object, path ...string) map[string]string {
 	return out
 }
 
-var (
-	clientCertKeys = []string{"tls.crt", "tls.key", "certFile", "keyFile"}
-	githubAppKeys  = []string{"githubAppID", "githubAppInstallationID", "githubAppInstallationOwner", "githubAppPrivateKey"}
-)
+var githubAppKeys = []string{"githubAppID", "githubAppInstallationID", "githubAppInstallationOwner", "githubAppPrivateKey"}
 
-// access returns the credentials for a server.
-func (s secret) access(at *url.URL) (source.Access, error) {
+// unreadable says why nothing can be read of a Secret, or "".
+func (s secret) unreadable() string {
 	switch {
 	case s.missing:
 		_, name, _ := strings.Cut(s.name, "/")
-		return source.Access{}, denied("failed to get secret '" + s.name + `': secrets "` + name + `" not found`)
+		return "failed to get secret '" + s.name + `': secrets "` + name + `" not found`
 	case s.bad != "":
-		return source.Access{}, denied("secret '" + s.name + "': the value of '" + s.bad + "' is not base64")
+		return "secret '" + s.name + "': the value of '" + s.bad + "' is not base64"
+	}
+	return ""
+}
+
+// access returns the credentials for a server.
+func (s secret) access(at *url.URL) (source.Access, error) {
+	switch why := s.unreadable(); {
+	case why != "":
+		return source.Access{}, denied(why)
 	case at.Scheme == "ssh":
 		return s.ssh(at)
 	}
@@ -79,7 +85,6 @@ func (s secret) access(at *url.URL) (source.Access, error) {
 
 func (s secret) http(at *url.URL) (source.Access, error) {
 	if err := unsupported(
-		field{"mTLS (tls.crt and tls.key of secret '" + s.name + "')", s.hasAny(clientCertKeys)},
 		field{"authentication as a GitHub app (secret '" + s.name + "')", s.hasAny(githubAppKeys)},
 	); err != nil {
 		return source.Access{}, err
@@ -89,6 +94,11 @@ func (s secret) http(at *url.URL) (source.Access, error) {
 		Password: s.data["password"],
 		Bearer:   s.data["bearerToken"],
 		CA:       bytesOf(s.data["ca.crt"], s.data["caFile"]),
+		Cert:     bytesOf(s.data["tls.crt"], s.data["certFile"]),
+		Key:      bytesOf(s.data["tls.key"], s.data["keyFile"]),
+	}
+	if (a.Cert == nil) != (a.Key == nil) {
+		return source.Access{}, denied("invalid '" + s.name + "' auth option: 'tls.crt' and 'tls.key' are required together")
 	}
 	if a.Username != "" && a.Password == "" {
 		return source.Access{}, denied("invalid '" + s.name + "' auth option: password required when username is set")
@@ -140,4 +150,26 @@ func bytesOf(texts ...string) []byte {
 		}
 	}
 	return nil
+}
+
+// proxy returns the URL of the proxy that the Secret tells of, with who asks.
+func (s secret) proxy() (string, error) {
+	if s.name == "" {
+		return "", nil
+	}
+	if why := s.unreadable(); why != "" {
+		return "", denied(why)
+	}
+	address := s.data["address"]
+	if address == "" {
+		return "", denied("invalid proxy secret '" + s.name + "': key 'address' is missing")
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return "", denied("invalid proxy secret '" + s.name + "': 'address' is not a URL such as http://proxy.example.com:3128")
+	}
+	if s.data["username"] != "" || s.data["password"] != "" {
+		u.User = url.UserPassword(s.data["username"], s.data["password"])
+	}
+	return u.String(), nil
 }

@@ -22,6 +22,7 @@ func (f flux) TellFeed(o object.Object, feed source.Feed, was, st source.Status,
 	d.artifact(f.ArtifactBase, feed.Name, st)
 	d.outcome(v, v.doing())
 	d.fetched(v, st)
+	d.proven(feed, v, st)
 	if v.status == isTrue {
 		d.ignores(feed.Ignore)
 	}
@@ -64,11 +65,19 @@ var feedReasons = []struct {
 	{source.ErrAuth, authFailed},
 	{source.ErrEmpty, emptyRepository},
 	{source.ErrStorage, archiveFailed},
+	{source.ErrProof, verificationFailed},
+	{source.ErrProof, badVerificationMode},
+	{source.ErrProof, badGitObject},
+	{source.ErrProof, badTagSignature},
+	{source.ErrProof, badCommitSignature},
 }
 
 func feedFailure(err error) string {
 	if reason := reasonIn(err); reason != "" {
 		return reason
+	}
+	if errors.Is(err, source.ErrProof) {
+		return proofReason(err)
 	}
 	for _, r := range feedReasons {
 		if errors.Is(err, r.is) {
@@ -81,7 +90,10 @@ func feedFailure(err error) string {
 // hopeless reports whether only an edit of the object can cure err. What is
 // amiss with a repository or a Secret can be cured there.
 func hopeless(err error) bool {
-	for _, elsewhere := range []error{source.ErrAuth, source.ErrNotFound, source.ErrEmpty} {
+	if reasonIn(err) == badVerificationMode {
+		return true
+	}
+	for _, elsewhere := range []error{source.ErrAuth, source.ErrNotFound, source.ErrEmpty, source.ErrProof} {
 		if errors.Is(err, elsewhere) {
 			return false
 		}
@@ -97,16 +109,24 @@ func (d *draft) fetched(v verdict, st source.Status) {
 			d.mark(condition{artifactOutdated, isTrue, "NewRevision", "new upstream revision"})
 		}
 	}
-	failed, other := fetchFailed, storageFailed
-	if v.reason == archiveFailed {
-		failed, other = other, failed
+	failed := fetchFailed
+	switch {
+	case v.reason == archiveFailed:
+		failed = storageFailed
+	case errors.Is(st.Err, source.ErrProof): // see proven
+		failed = ""
 	}
 	switch v.status {
 	case isTrue:
-		d.unmark(failed, other, artifactOutdated)
+		d.unmark(fetchFailed, storageFailed, artifactOutdated)
 	case isFalse:
-		d.mark(condition{failed, isTrue, v.reason, v.message})
-		d.unmark(other)
+		for _, kind := range []string{fetchFailed, storageFailed} {
+			if kind == failed {
+				d.mark(condition{failed, isTrue, v.reason, v.message})
+			} else {
+				d.unmark(kind)
+			}
+		}
 	}
 }
 
