@@ -19,6 +19,8 @@ type Remote struct {
 	Access  Access
 	Proof   *Proof        // what content must prove before it counts; nil means nothing
 	Timeout time.Duration // for each Resolve and each Fetch; 0 means a minute
+
+	Submodules bool // of Git: fetch them too, and theirs
 }
 
 // A Proof is a signature that content must bear. What it says is not secret.

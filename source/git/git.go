@@ -321,6 +321,11 @@ func (s *Source) fetch(ctx context.Context, at source.Remote, ref source.Ref, re
 		}
 		snap.Proven = at.Proof.Method
 	}
+	if at.Submodules {
+		if snap.Tree, err = s.withModules(ctx, p, t); err != nil {
+			return nil, err
+		}
+	}
 	return snap, nil
 }
 
