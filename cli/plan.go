@@ -251,8 +251,14 @@ func (p *planning) tree(ctx context.Context, u unit.Unit) (fs.FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.trees[u.Source] = source.Filter(tree, feed.Ignore)
-	return p.trees[u.Source], nil
+	if len(feed.Include) > 0 {
+		return nil, fmt.Errorf("its source %s includes others, which can't be planned here yet", feed.Name)
+	}
+	if tree, err = feed.Shape(tree, nil); err != nil {
+		return nil, fmt.Errorf("its source %s: %w", feed.Name, err)
+	}
+	p.trees[u.Source] = tree
+	return tree, nil
 }
 
 // feed returns what the object of a source asks for.

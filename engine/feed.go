@@ -18,10 +18,11 @@ type feed struct {
 	by     object.ID // the object that asks for it
 	want   source.Feed
 	status source.Status
-	tree   *source.Snapshot // with its ignore rules in force; nil if there is none yet
-	ignore string           // the rules with which tree was made
-	fails  int              // in a row
-	anew   bool             // what is asked for has changed since it was last looked at
+	made
+	fails int       // in a row
+	due   time.Time // when it is looked at again if nothing happens before
+	anew  bool      // what is asked for has changed since it was last looked at
+	parts bool      // what it includes has changed since then
 
 	deleting bool
 }
@@ -45,6 +46,7 @@ func (e *Engine) dropFeed(name source.FeedName) {
 	for _, u := range e.users.of(name) {
 		e.unitQ.Add(u, changed)
 	}
+	e.recompose(name)
 }
 
 // followFeeds sees to one feed after the other until ctx is done.
@@ -67,129 +69,149 @@ func (e *Engine) follow(ctx context.Context, name source.FeedName) time.Time {
 		return time.Time{}
 	}
 	now := *f
-	f.anew = false
+	f.anew, f.parts = false, false
 	e.mu.Unlock()
 
 	switch {
 	case now.deleting:
 		return e.letGo(ctx, now.by)
 	case now.want.Paused:
-		return time.Time{}
+		return e.remember(ctx, name, now)
 	}
 	if err := e.hold(ctx, now.by); err != nil {
 		return e.soon(1)
 	}
-	st, tree := e.ask(ctx, now)
+	var st source.Status
+	var m made
+	due := now.due
+	if e.onlyParts(now) {
+		st, m = e.reshape(now)
+	} else {
+		st, m = e.ask(ctx, now)
+		due = e.nextLook(now, st.Err)
+	}
 	if ctx.Err() != nil {
 		return time.Time{}
 	}
-	e.moved(name, now, st, tree)
+	e.moved(name, now, st, m, due)
 	e.tellFeed(ctx, now, st)
-	if st.Err != nil {
-		return e.feedRetry(now, st.Err)
-	}
-	return e.now().Add(e.jitter(now.want.Every))
+	return due
 }
 
-// feedRetry says when to try again after an error: sooner at first, and never
-// later than the feed is looked at anyway.
-func (e *Engine) feedRetry(f feed, err error) time.Time {
-	if fault.IsInput(err) {
+// nextLook says when to look at a feed again: after an error sooner at first,
+// and never later than it is looked at anyway.
+func (e *Engine) nextLook(f feed, err error) time.Time {
+	if err == nil || fault.IsInput(err) {
 		return e.now().Add(e.jitter(f.want.Every))
 	}
 	return e.now().Add(min(backoff(f.fails+1), f.want.Every))
 }
 
-// ask asks the source what the feed's reference means now, and fetches the
-// tree if there is a new one. It returns what became of it; the tree is nil if
-// it is the one that is here.
-func (e *Engine) ask(ctx context.Context, f feed) (source.Status, *source.Snapshot) {
+// ask asks the source what the feed's reference means now, and makes the tree
+// if there is a new one. It returns what became of it.
+func (e *Engine) ask(ctx context.Context, f feed) (source.Status, made) {
 	st := f.status
 	st.Token = f.want.Token
 	if f.want.Err != nil {
 		st.Err = f.want.Err
-		return st, nil
+		return st, f.made
 	}
 	src, ok := e.c.Sources[f.want.Remote.Type]
 	if !ok {
 		st.Err = fault.Input(fmt.Errorf("sources of type %q are not supported", f.want.Remote.Type))
-		return st, nil
+		return st, f.made
 	}
+	own, err := e.obtain(ctx, f, src)
+	if err != nil {
+		m := e.lastKnown(ctx, f, src, &st)
+		st.Err = err
+		return st, m
+	}
+	m, err := e.shape(f, own, &st)
+	st.Err = err
+	return st, m
+}
+
+// obtain returns what the feed's reference means now, which it fetches if it is
+// not here.
+func (e *Engine) obtain(ctx context.Context, f feed, src source.Source) (*source.Snapshot, error) {
 	if x, ok := src.(expirer); ok && (f.anew || f.want.Token != f.status.Token) {
 		x.Expire(f.want.Remote.URL)
 	}
 	rev, err := src.Resolve(ctx, f.want.Remote, f.want.Ref)
 	if err != nil {
-		st.Err = err
-		return st, e.lastKnown(ctx, f, src)
+		return nil, err
 	}
-	if f.current(rev) {
-		st.Err = nil
-		return st, nil
+	if f.has(rev) {
+		return f.own, nil
 	}
-	snap, err := src.Fetch(ctx, f.want.Remote, f.want.Ref, rev)
-	if err != nil {
-		st.Err = err
-		return st, e.lastKnown(ctx, f, src)
-	}
-	if rev != st.Revision {
-		st.Since = e.now()
-		e.log.Info("fetched", "feed", f.want.Name.String(), "rev", rev.Name)
-	}
-	st.Revision, st.Commit, st.Err = rev, snap.Commit, nil
-	snap.Tree = source.Filter(snap.Tree, f.want.Ignore)
-	return st, snap
+	return src.Fetch(ctx, f.want.Remote, f.want.Ref, rev)
 }
 
 // An expirer is a source that reuses its answers for a while, and can be told
 // not to: somebody who asks to look now has just pushed.
 type expirer interface{ Expire(url string) }
 
-// current reports whether the tree that is here is the one at rev.
-func (f feed) current(rev source.Revision) bool {
-	return f.tree != nil && f.status.Revision == rev && f.ignore == rules(f.want.Ignore)
-}
-
-func rules(ignore *string) string {
-	if ignore == nil {
-		return ""
+// lastKnown returns the tree at the last revision that could be had, while none
+// newer can. After a restart that is the one that the status tells.
+func (e *Engine) lastKnown(ctx context.Context, f feed, src source.Source, st *source.Status) made {
+	own := f.own
+	if own == nil || f.asked != askedFor(f.want) {
+		if f.tree != nil || f.status.Revision.IsZero() {
+			return f.made
+		}
+		rev := f.status.Own
+		if rev.IsZero() {
+			rev = f.status.Revision
+		}
+		var err error
+		if own, err = src.Fetch(ctx, f.want.Remote, f.want.Ref, rev); err != nil {
+			return f.made
+		}
 	}
-	return "+" + *ignore
-}
-
-// lastKnown returns the tree at the revision that was current before a restart,
-// while the server cannot be asked for a newer one. It is nil if there is a tree
-// already, or none can be had.
-func (e *Engine) lastKnown(ctx context.Context, f feed, src source.Source) *source.Snapshot {
-	if f.tree != nil || f.status.Revision.IsZero() {
-		return nil
-	}
-	snap, err := src.Fetch(ctx, f.want.Remote, f.want.Ref, f.status.Revision)
+	m, err := e.shape(f, own, st)
 	if err != nil {
-		return nil
+		return f.made
 	}
-	snap.Tree = source.Filter(snap.Tree, f.want.Ignore)
-	return snap
+	return m
+}
+
+// remember sees to it that a feed that is not to be followed still has the tree
+// that it had before a restart.
+func (e *Engine) remember(ctx context.Context, name source.FeedName, f feed) time.Time {
+	src, ok := e.c.Sources[f.want.Remote.Type]
+	if !ok || f.want.Err != nil || f.tree != nil || f.status.Revision.IsZero() {
+		return time.Time{}
+	}
+	st := f.status
+	m := e.lastKnown(ctx, f, src, &st)
+	if ctx.Err() != nil {
+		return time.Time{}
+	}
+	if m.tree == nil {
+		return e.now().Add(e.jitter(f.want.Every))
+	}
+	e.moved(name, f, st, m, time.Time{})
+	return time.Time{}
 }
 
 // moved takes in what became of a feed and, where there is a new tree, has all
 // units that use it look at it, first those that it concerns.
-func (e *Engine) moved(name source.FeedName, was feed, st source.Status, tree *source.Snapshot) {
-	diff, same := difference(was, tree)
+func (e *Engine) moved(name source.FeedName, was feed, st source.Status, m made, due time.Time) {
+	diff, same := difference(was, m)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	f := e.feeds[name]
 	if f == nil {
 		return
 	}
-	f.status = st
+	f.status, f.made, f.due = st, m, due
 	if f.fails++; st.Err == nil {
 		f.fails = 0
 	}
-	if tree == nil {
+	if m.tree == was.tree {
 		return
 	}
-	f.tree, f.ignore = tree, rules(was.want.Ignore)
 	for _, u := range e.users.of(name) {
 		prio := changed
 		if same && e.units[u].status.Ready() && !e.c.Renderer.Touched(u.String(), diff) {
@@ -197,6 +219,7 @@ func (e *Engine) moved(name source.FeedName, was feed, st source.Status, tree *s
 		}
 		e.unitQ.Add(u, prio)
 	}
+	e.recompose(name)
 }
 
 // fewChanges is the number of changed names up to which a new revision is
@@ -205,11 +228,11 @@ const fewChanges = 10_000
 
 // difference returns what a new tree differs in from the one before, if that
 // can be told.
-func difference(was feed, tree *source.Snapshot) (names map[string]bool, ok bool) {
-	if was.tree == nil || tree == nil {
+func difference(was feed, m made) (names map[string]bool, ok bool) {
+	if was.tree == nil || m.tree == nil || m.tree == was.tree {
 		return nil, false
 	}
-	return trace.Diff(was.tree.Tree, tree.Tree, fewChanges)
+	return trace.Diff(was.tree.Tree, m.tree.Tree, fewChanges)
 }
 
 // tellFeed writes what became of a feed into the object that asks for it.

@@ -3,6 +3,7 @@ package source
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"path"
@@ -49,7 +50,7 @@ func Sparse(tree fs.FS, dirs []string) (fs.FS, error) {
 		case err != nil:
 			return nil, err
 		case is == "":
-			return nil, &fs.PathError{Op: "sparse checkout", Path: dir, Err: fs.ErrNotExist}
+			return nil, fmt.Errorf("sparse checkout: '%s' is not in the repository: %w", dir, fs.ErrNotExist)
 		case name == ".":
 			return tree, nil
 		}

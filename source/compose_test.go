@@ -80,7 +80,7 @@ func TestSparse(t *testing.T) {
 			t.Errorf("%q: got %s, want %s", c.dirs, got, c.want)
 		}
 	}
-	if _, err := Sparse(tree, []string{"apps", "app"}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "app:") {
+	if _, err := Sparse(tree, []string{"apps", "app"}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "'app'") {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -143,6 +143,8 @@ type Feed struct {
 	Generation int64 // of the object that asks for it
 	Remote     Remote
 	Ref        Ref
+	Sparse     []string      // the only directories that are wanted, as [Local] reads them; nil means all
+	Include    []Include     // parts of other feeds' trees
 	Ignore     *string       // rules in gitignore's syntax; nil means the usual ones
 	Every      time.Duration // how often to resolve Ref
 	Paused     bool
@@ -152,12 +154,14 @@ type Feed struct {
 
 // A Status is what became of a feed.
 type Status struct {
-	Revision Revision  // of the newest snapshot
-	Commit   Commit    //
-	Proven   string    // the Method by which that was proven; "" if it was not
-	Signed   string    // as of Snapshot
-	Since    time.Time // when that snapshot came
-	Err      error     // why the last attempt failed; nil if it did not
-	Token    string    // the last token that was heeded
-	Busy     bool      // a newer revision is being fetched
+	Revision Revision   // of the newest snapshot
+	Own      Revision   // of that without what it includes
+	Included []Included // in the order of Feed.Include
+	Commit   Commit     //
+	Proven   string     // the Method by which that was proven; "" if it was not
+	Signed   string     // as of Snapshot
+	Since    time.Time  // when that snapshot came
+	Err      error      // why the last attempt failed; nil if it did not
+	Token    string     // the last token that was heeded
+	Busy     bool       // a newer revision is being fetched
 }

@@ -172,7 +172,7 @@ func explain(err error) string {
 var sentinels = map[string]error{
 	"source.ErrURL": source.ErrURL, "source.ErrAuth": source.ErrAuth, "source.ErrEmpty": source.ErrEmpty,
 	"source.ErrNetwork": source.ErrNetwork, "source.ErrNotFound": source.ErrNotFound, "source.ErrStorage": source.ErrStorage,
-	"source.ErrRef": source.ErrRef, "source.ErrProof": source.ErrProof,
+	"source.ErrRef": source.ErrRef, "source.ErrProof": source.ErrProof, "source.ErrInclude": source.ErrInclude,
 	"unit.ErrAccess": unit.ErrAccess, "unit.ErrNoSource": unit.ErrNoSource, "render.ErrNoPath": render.ErrNoPath,
 	"unit.ErrDependencies": unit.ErrDependencies, "unit.ErrHealth": unit.ErrHealth, "unit.ErrCanceled": unit.ErrCanceled,
 }
@@ -183,8 +183,17 @@ func targetOf(t unit.Target) map[string]string {
 }
 
 // lacks are errors that are more than one of the sentinels.
-var lacks = map[string]source.ProofError{
-	"commit signature": {Of: "commit"}, "tag signature": {Of: "tag"}, "tag unsigned": {Of: "tag", Unsigned: true},
+var lacks = map[string]func(why string) error{
+	"commit signature": func(why string) error { return &source.ProofError{Of: "commit", Why: why} },
+	"tag signature":    func(why string) error { return &source.ProofError{Of: "tag", Why: why} },
+	"tag unsigned":     func(why string) error { return &source.ProofError{Of: "tag", Unsigned: true, Why: why} },
+	"no feed":          func(why string) error { return lackOf(source.LacksFeed, why) },
+	"no tree":          func(why string) error { return lackOf(source.LacksTree, why) },
+	"no path":          func(why string) error { return lackOf(source.LacksPath, why) },
+}
+
+func lackOf(what, why string) error {
+	return &source.IncludeError{Feed: source.FeedName{Kind: "GitRepository", Namespace: "flux-system", Name: "lib"}, Lacks: what, Why: why}
 }
 
 // accessOf shows what a test may show.
@@ -214,6 +223,8 @@ type saying struct {
 	Busy       bool
 	Proven     string // the method
 	Signed     string
+	Included   map[string]string // GitRepository to its revision
+	Digest     digest.Digest     // of what includes
 	Attempted  string
 	Applied    string
 	Rendered   digest.Digest
@@ -258,11 +269,18 @@ func (c *tale) tell(data []byte) {
 }
 
 func (s saying) feed(c *tale) source.Status {
-	return source.Status{
+	st := source.Status{
 		Revision: revision(s.Revision), Commit: source.Commit{Subject: s.Commit}, Since: s.Since,
 		Err: s.err(c), Token: s.Token, Busy: s.Busy,
 		Proven: s.Proven, Signed: s.Signed,
 	}
+	for name, r := range s.Included {
+		st.Own, st.Revision.Digest = revision(s.Revision), s.Digest
+		st.Included = append(st.Included, source.Included{
+			Feed: source.FeedName{Kind: "GitRepository", Namespace: "flux-system", Name: name}, Revision: revision(r), Since: s.Since,
+		})
+	}
+	return st
 }
 
 func (s saying) unit(c *tale) unit.Status {
@@ -308,8 +326,7 @@ func (s saying) err(c *tale) error {
 	err := errors.New(words)
 	for name, lack := range lacks {
 		if w, ok := strings.CutSuffix(words, " ["+name+"]"); ok {
-			lack.Why = w
-			err = &lack
+			err = lack(w)
 		}
 	}
 	for name, is := range sentinels {

@@ -87,6 +87,14 @@ func follow(feed *source.Feed, spec sourcev1.GitRepositorySpec) {
 	if ref := spec.Reference; ref != nil {
 		feed.Ref = source.Ref{Branch: ref.Branch, Tag: ref.Tag, Semver: ref.SemVer, Name: ref.Name, Commit: ref.Commit}
 	}
+	feed.Remote.Submodules = spec.RecurseSubmodules
+	feed.Sparse = spec.SparseCheckout
+	for _, in := range spec.Include {
+		feed.Include = append(feed.Include, source.Include{
+			Feed: source.FeedName{Kind: GitRepository.Name, Namespace: feed.Name.Namespace, Name: in.GitRepositoryRef.Name},
+			From: in.FromPath, To: in.ToPath,
+		})
+	}
 	feed.Ignore = spec.Ignore
 	feed.Every = spec.Interval.Duration
 	feed.Paused = spec.Suspend
@@ -119,10 +127,7 @@ func whyNot(s string, err error) string {
 // unfollowable returns an error that names what in spec is not supported yet.
 func unfollowable(spec sourcev1.GitRepositorySpec) error {
 	return unsupported(
-		field{"spec.include", len(spec.Include) > 0},
 		field{"spec.provider '" + spec.Provider + "'", spec.Provider != "" && spec.Provider != sourcev1.GitProviderGeneric},
-		field{"spec.recurseSubmodules", spec.RecurseSubmodules},
 		field{"spec.serviceAccountName", spec.ServiceAccountName != ""},
-		field{"spec.sparseCheckout", len(spec.SparseCheckout) > 0},
 	)
 }

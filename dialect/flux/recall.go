@@ -18,6 +18,10 @@ func (f flux) RecallFeed(o object.Object) source.Status {
 		Token:    text(o, "lastHandledReconcileAt"),
 		Proven:   text(o, "sourceVerificationMode"),
 	}
+	if _, composed := o.Get("status", "includedArtifacts"); composed {
+		st.Own = st.Revision
+		st.Revision.Digest = digest.Digest(text(o, "artifact", "digest"))
+	}
 	if c, _, _ := conditionOf(o, sourceVerified); c.status == isTrue {
 		st.Signed = strings.TrimPrefix(c.message, verifiedPrefix)
 	}

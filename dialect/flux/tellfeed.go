@@ -3,10 +3,8 @@ package flux
 import (
 	"cmp"
 	"errors"
-	"strings"
 	"time"
 
-	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/fault"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/report"
@@ -25,6 +23,7 @@ func (f flux) TellFeed(o object.Object, feed source.Feed, was, st source.Status,
 	d.proven(feed, v, st)
 	if v.status == isTrue {
 		d.ignores(feed.Ignore)
+		d.content(f.ArtifactBase, feed, st)
 	}
 	if v.over {
 		d.name("lastHandledReconcileAt", st.Token)
@@ -70,6 +69,9 @@ var feedReasons = []struct {
 	{source.ErrProof, badGitObject},
 	{source.ErrProof, badTagSignature},
 	{source.ErrProof, badCommitSignature},
+	{source.ErrInclude, notFound},
+	{source.ErrInclude, noArtifact},
+	{source.ErrInclude, copyFailed},
 }
 
 func feedFailure(err error) string {
@@ -78,6 +80,9 @@ func feedFailure(err error) string {
 	}
 	if errors.Is(err, source.ErrProof) {
 		return proofReason(err)
+	}
+	if errors.Is(err, source.ErrInclude) {
+		return includeReason(err)
 	}
 	for _, r := range feedReasons {
 		if errors.Is(err, r.is) {
@@ -93,13 +98,16 @@ func hopeless(err error) bool {
 	if reasonIn(err) == badVerificationMode {
 		return true
 	}
-	for _, elsewhere := range []error{source.ErrAuth, source.ErrNotFound, source.ErrEmpty, source.ErrProof} {
+	for _, elsewhere := range []error{source.ErrAuth, source.ErrNotFound, source.ErrEmpty, source.ErrProof, source.ErrInclude} {
 		if errors.Is(err, elsewhere) {
 			return false
 		}
 	}
 	return fault.IsInput(err) || errors.Is(err, source.ErrURL)
 }
+
+// failures are the conditions that say what a failure has hit.
+var failures = []string{fetchFailed, storageFailed, includeUnavailable}
 
 // fetched writes the conditions that make up Ready.
 func (d *draft) fetched(v verdict, st source.Status) {
@@ -113,14 +121,16 @@ func (d *draft) fetched(v verdict, st source.Status) {
 	switch {
 	case v.reason == archiveFailed:
 		failed = storageFailed
+	case errors.Is(st.Err, source.ErrInclude):
+		failed = includeUnavailable
 	case errors.Is(st.Err, source.ErrProof): // see proven
 		failed = ""
 	}
 	switch v.status {
 	case isTrue:
-		d.unmark(fetchFailed, storageFailed, artifactOutdated)
+		d.unmark(artifactOutdated, fetchFailed, storageFailed, includeUnavailable)
 	case isFalse:
-		for _, kind := range []string{fetchFailed, storageFailed} {
+		for _, kind := range failures {
 			if kind == failed {
 				d.mark(condition{failed, isTrue, v.reason, v.message})
 			} else {
@@ -130,26 +140,21 @@ func (d *draft) fetched(v verdict, st source.Status) {
 	}
 }
 
-// artifact writes the newest snapshot. What its digest names is the content of
-// the tree: there is no archive.
+// artifact writes the newest snapshot.
 func (d *draft) artifact(base string, n source.FeedName, st source.Status) {
-	if st.Revision.IsZero() || text(d.Object, "artifact", "revision") == st.Revision.Name {
+	_, included := d.Get("status", "includedArtifacts")
+	known := text(d.Object, "artifact", "revision") == st.Revision.Name
+	if included || len(st.Included) > 0 { // then the revision does not say it all
+		known = known && text(d.Object, "artifact", "digest") == string(st.Revision.Digest)
+	}
+	if st.Revision.IsZero() || known {
 		return
 	}
-	sum := cmp.Or(st.Revision.Digest, digest.Of([]byte(st.Revision.Name)))
-	_, hex, _ := strings.Cut(string(sum), ":")
-	path := strings.Join([]string{strings.ToLower(n.Kind), n.Namespace, n.Name, hex + ".tar.gz"}, "/")
 	since := st.Since
 	if since.IsZero() {
 		since = d.now
 	}
-	d.set("artifact", map[string]any{
-		"digest":         string(sum),
-		"lastUpdateTime": stamp(since),
-		"path":           path,
-		"revision":       st.Revision.Name,
-		"url":            base + path,
-	})
+	d.set("artifact", artifactOf(base, n, st.Revision, since))
 }
 
 func (d *draft) ignores(rules *string) {
