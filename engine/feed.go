@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -93,9 +94,23 @@ func (e *Engine) follow(ctx context.Context, name source.FeedName) time.Time {
 	if ctx.Err() != nil {
 		return time.Time{}
 	}
+	if errors.Is(st.Err, errPending) {
+		return e.again(name, now, m)
+	}
 	e.moved(name, now, st, m, due)
 	e.tellFeed(ctx, now, st)
 	return due
+}
+
+// again gives a feed back as it was, but for what came from its source. It is
+// looked at again when what it waits for has been looked at.
+func (e *Engine) again(name source.FeedName, was feed, m made) time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if f := e.feeds[name]; f != nil {
+		f.made, f.anew = m, f.anew || was.anew
+	}
+	return e.now().Add(was.want.Every)
 }
 
 // nextLook says when to look at a feed again: after an error sooner at first,
@@ -210,6 +225,9 @@ func (e *Engine) moved(name source.FeedName, was feed, st source.Status, m made,
 		f.fails = 0
 	}
 	if m.tree == was.tree {
+		if was.due.IsZero() { // others may wait for this
+			e.recompose(name)
+		}
 		return
 	}
 	for _, u := range e.users.of(name) {

@@ -76,6 +76,10 @@ func (e *Engine) shape(f feed, own *source.Snapshot, st *source.Status) (made, e
 	return m, nil
 }
 
+// errPending says that a feed waits for another's first look after a start. It
+// is no news.
+var errPending = errors.New("what is included has not been looked at yet")
+
 // included returns what a feed includes of others, as they stand now.
 func (e *Engine) included(f source.Feed) (parts []*source.Snapshot, named []source.Included, err error) {
 	if len(f.Include) == 0 {
@@ -93,6 +97,9 @@ func (e *Engine) included(f source.Feed) (parts []*source.Snapshot, named []sour
 		}
 		if circle := e.circle(f.Name, inc.Feed, nil); circle != nil {
 			return nil, nil, lacks(source.LacksPath, "they include each other in a circle: "+strings.Join(append([]string{f.Name.Name}, circle...), " → "))
+		}
+		if of.tree == nil && of.due.IsZero() && !of.want.Paused && !of.deleting {
+			return nil, nil, errPending
 		}
 		if of.tree == nil {
 			return nil, nil, lacks(source.LacksTree, inc.Feed.String()+" has no artifact yet")

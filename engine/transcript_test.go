@@ -27,6 +27,7 @@ import (
 	"github.com/sane-gitops/sane/dialect/flux"
 	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/engine"
+	"github.com/sane-gitops/sane/fault"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/render/kustomize"
@@ -226,6 +227,7 @@ func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " | ") }
 //	unit NAME [spec...]           a Kustomization
 //	kubeconfig SECRET NAME        puts a Secret with the kubeconfig of a cluster; there is one, "far"
 //	commit FEED FILE=OBJECTS...   to the feed's branch; see files
+//	secret NAME KEY=VALUE...      a Secret in flux-system
 //	break FEED MESSAGE            the feed's server answers with an error; without a message it does not
 //	edit OBJECT PATH=VALUE [by MANAGER]
 //	delete OBJECT
@@ -252,6 +254,8 @@ func (p *play) do(line string) {
 		p.kubeconfig(args[0], args[1])
 	case "commit":
 		p.sources.commit(args[0], args[1:])
+	case "secret":
+		p.secret(args[0], args[1:])
 	case "break":
 		p.sources.fail(args[0], strings.Join(args[1:], " "))
 	case "edit":
@@ -366,6 +370,21 @@ func (p *play) put(apiVersion, kind, name string, spec func(string) map[string]a
 		p.t.Fatal(err)
 	}
 	_, err := p.world.Apply(p.t.Context(), o, cluster.How{Manager: "kubectl", Force: true})
+	p.check(err)
+}
+
+func (p *play) secret(name string, args []string) {
+	data := make(map[string]any)
+	for _, a := range args {
+		k, v, _ := strings.Cut(a, "=")
+		data[k] = v
+	}
+	o := object.Of(map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"namespace": "flux-system", "name": name}, "stringData": data,
+	})
+	_, err := p.world.Apply(p.t.Context(), namespace("flux-system"), cluster.How{Manager: "kubectl"})
+	p.check(err)
+	_, err = p.world.Apply(p.t.Context(), o, cluster.How{Manager: "kubectl", Force: true})
 	p.check(err)
 }
 
@@ -688,6 +707,19 @@ func (b *branches) Resolve(_ context.Context, at source.Remote, _ source.Ref) (s
 	return source.Revision{Name: fmt.Sprintf("main@sha1:%d", n), Digest: digest.Digest(fmt.Sprintf("sha1:%d", n))}, nil
 }
 
+// prove takes the name in the file "signed" for who has signed.
+func prove(snap *source.Snapshot, p source.Proof) error {
+	by := ""
+	if f := snap.Tree.(fstest.MapFS)["signed"]; f != nil {
+		by = strings.TrimSpace(string(f.Data))
+	}
+	if _, ok := p.Keys[by]; !ok {
+		return fault.Input(&source.ProofError{Of: "commit", Why: fmt.Sprintf("git: %s is signed by %q", snap.Revision.Name, by)})
+	}
+	snap.Proven, snap.Signed = p.Method, fmt.Sprintf("commit '%s' with key '%s'", snap.Revision.Digest, by)
+	return nil
+}
+
 func (b *branches) Fetch(_ context.Context, at source.Remote, _ source.Ref, rev source.Revision) (*source.Snapshot, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -697,5 +729,9 @@ func (b *branches) Fetch(_ context.Context, at source.Remote, _ source.Ref, rev 
 	if n < 1 || n > len(all) {
 		return nil, errors.New("no such revision")
 	}
-	return &source.Snapshot{Revision: rev, Tree: all[n-1], Commit: source.Commit{Subject: fmt.Sprintf("commit %d", n)}}, nil
+	snap := &source.Snapshot{Revision: rev, Tree: all[n-1], Commit: source.Commit{Subject: fmt.Sprintf("commit %d", n)}}
+	if at.Proof != nil {
+		return snap, prove(snap, *at.Proof)
+	}
+	return snap, nil
 }
