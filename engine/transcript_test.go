@@ -27,7 +27,6 @@ import (
 	"github.com/sane-gitops/sane/dialect/flux"
 	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/engine"
-	"github.com/sane-gitops/sane/fault"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/render/kustomize"
@@ -373,21 +372,6 @@ func (p *play) put(apiVersion, kind, name string, spec func(string) map[string]a
 	p.check(err)
 }
 
-func (p *play) secret(name string, args []string) {
-	data := make(map[string]any)
-	for _, a := range args {
-		k, v, _ := strings.Cut(a, "=")
-		data[k] = v
-	}
-	o := object.Of(map[string]any{
-		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"namespace": "flux-system", "name": name}, "stringData": data,
-	})
-	_, err := p.world.Apply(p.t.Context(), namespace("flux-system"), cluster.How{Manager: "kubectl"})
-	p.check(err)
-	_, err = p.world.Apply(p.t.Context(), o, cluster.How{Manager: "kubectl", Force: true})
-	p.check(err)
-}
-
 func namespace(name string) object.Object {
 	return object.Of(map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}})
 }
@@ -705,19 +689,6 @@ func (b *branches) Resolve(_ context.Context, at source.Remote, _ source.Ref) (s
 		return source.Revision{}, fmt.Errorf("git: %s: %w", at.URL, source.ErrEmpty)
 	}
 	return source.Revision{Name: fmt.Sprintf("main@sha1:%d", n), Digest: digest.Digest(fmt.Sprintf("sha1:%d", n))}, nil
-}
-
-// prove takes the name in the file "signed" for who has signed.
-func prove(snap *source.Snapshot, p source.Proof) error {
-	by := ""
-	if f := snap.Tree.(fstest.MapFS)["signed"]; f != nil {
-		by = strings.TrimSpace(string(f.Data))
-	}
-	if _, ok := p.Keys[by]; !ok {
-		return fault.Input(&source.ProofError{Of: "commit", Why: fmt.Sprintf("git: %s is signed by %q", snap.Revision.Name, by)})
-	}
-	snap.Proven, snap.Signed = p.Method, fmt.Sprintf("commit '%s' with key '%s'", snap.Revision.Digest, by)
-	return nil
 }
 
 func (b *branches) Fetch(_ context.Context, at source.Remote, _ source.Ref, rev source.Revision) (*source.Snapshot, error) {
