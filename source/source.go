@@ -45,7 +45,23 @@ type Access struct {
 	KnownHosts         []byte // SSH host keys, in the format of known_hosts
 	Cert, Key          []byte // TLS client certificate and its key, PEM
 	Proxy              string // URL of an HTTP proxy, with user and password if it wants them
+	App                *App   // who gets in by a token that it asks for; nil means nobody
 }
+
+// An App is a GitHub App. Like an Access it is secret.
+type App struct {
+	ID           string
+	Installation string // the id of where it is installed; "" means to ask by Owner
+	Owner        string // the organisation or the user at which it is installed
+	Key          []byte // RSA, PEM
+	API          string // URL of the server's API; "" means GitHub's own
+}
+
+// Format implements [fmt.Formatter] and gives nothing away.
+func (a App) Format(f fmt.State, _ rune) { fmt.Fprint(f, "(credentials)") }
+
+// MarshalJSON gives nothing away.
+func (a App) MarshalJSON() ([]byte, error) { return []byte(`"(credentials)"`), nil }
 
 // String implements [fmt.Stringer] and gives nothing away.
 func (a Access) String() string { return "(credentials)" }

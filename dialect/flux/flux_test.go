@@ -198,7 +198,12 @@ func lackOf(what, why string) error {
 
 // accessOf shows what a test may show.
 func accessOf(a source.Access) map[string]string {
+	app := ""
+	if a := a.App; a != nil {
+		app = strings.Join([]string{a.ID, a.Installation, a.Owner, string(a.Key), a.API}, " | ")
+	}
 	return filled(map[string]string{
+		"app":      app,
 		"username": a.Username, "password": a.Password, "bearer": a.Bearer,
 		"ca": string(a.CA), "identity": string(a.Identity), "knownHosts": string(a.KnownHosts),
 		"cert": string(a.Cert), "key": string(a.Key), "proxy": a.Proxy,

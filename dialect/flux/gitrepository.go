@@ -55,6 +55,9 @@ func (f flux) letIn(feed *source.Feed, repo sourcev1.GitRepository, at *url.URL,
 		}
 	}
 	feed.Remote.URL = bare(at)
+	if feed.Err = login.fits(repo.Spec.Provider, at); feed.Err != nil {
+		return nil
+	}
 	if feed.Remote.Access, feed.Err = login.access(at); feed.Err != nil {
 		return nil
 	}
@@ -127,7 +130,7 @@ func whyNot(s string, err error) string {
 // unfollowable returns an error that names what in spec is not supported yet.
 func unfollowable(spec sourcev1.GitRepositorySpec) error {
 	return unsupported(
-		field{"spec.provider '" + spec.Provider + "'", spec.Provider != "" && spec.Provider != sourcev1.GitProviderGeneric},
+		field{"spec.provider '" + spec.Provider + "'", !slices.Contains([]string{"", sourcev1.GitProviderGeneric, sourcev1.GitProviderGitHub}, spec.Provider)},
 		field{"spec.serviceAccountName", spec.ServiceAccountName != ""},
 	)
 }

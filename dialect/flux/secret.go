@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
@@ -84,11 +85,6 @@ func (s secret) access(at *url.URL) (source.Access, error) {
 }
 
 func (s secret) http(at *url.URL) (source.Access, error) {
-	if err := unsupported(
-		field{"authentication as a GitHub app (secret '" + s.name + "')", s.hasAny(githubAppKeys)},
-	); err != nil {
-		return source.Access{}, err
-	}
 	a := source.Access{
 		Username: s.data["username"],
 		Password: s.data["password"],
@@ -106,11 +102,59 @@ func (s secret) http(at *url.URL) (source.Access, error) {
 	if a.Username != "" && a.Bearer != "" {
 		return source.Access{}, denied("invalid '" + s.name + "' auth option: bearer token and username can't be set both")
 	}
+	if s.hasAny(githubAppKeys) {
+		var err error
+		a.App, err = s.app()
+		return a, err
+	}
 	if a.Username == "" && a.Bearer == "" {
 		a.Username = at.User.Username()
 		a.Password, _ = at.User.Password()
 	}
 	return a, nil
+}
+
+// app returns the GitHub App that the Secret tells of.
+func (s secret) app() (*source.App, error) {
+	a := &source.App{
+		ID:           s.data["githubAppID"],
+		Installation: s.data["githubAppInstallationID"],
+		Owner:        s.data["githubAppInstallationOwner"],
+		Key:          []byte(s.data["githubAppPrivateKey"]),
+		API:          s.data["githubAppBaseURL"],
+	}
+	why := ""
+	switch {
+	case a.ID == "":
+		why = "'githubAppID' is missing"
+	case len(a.Key) == 0:
+		why = "'githubAppPrivateKey' is missing"
+	case a.Installation == "" && a.Owner == "":
+		why = "'githubAppInstallationID' or 'githubAppInstallationOwner' is required"
+	case a.Installation != "" && a.Owner != "":
+		why = "only one of 'githubAppInstallationID' and 'githubAppInstallationOwner' may be set"
+	default:
+		return a, nil
+	}
+	return nil, denied("invalid github app secret '" + s.name + "': " + why)
+}
+
+// fits returns an error if what the Secret holds is not for that provider.
+func (s secret) fits(provider string, at *url.URL) error {
+	github := provider == sourcev1.GitProviderGitHub
+	switch {
+	case github && s.name == "":
+		return refuse(badProvider, nil, "secretRef with github app data must be specified when provider is set to github")
+	case s.unreadable() != "":
+		return nil
+	case github && !s.hasAny(githubAppKeys):
+		return refuse(badProvider, nil, "secretRef '%s' has no github app data but provider is set to github", s.name)
+	case github && at.Scheme == "ssh":
+		return refuse(badProvider, nil, "provider github needs an http or https url")
+	case !github && s.hasAny(githubAppKeys):
+		return refuse(badProvider, nil, "secretRef '%s' has github app data but provider is not set to github", s.name)
+	}
+	return nil
 }
 
 func (s secret) ssh(at *url.URL) (source.Access, error) {

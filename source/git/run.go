@@ -90,8 +90,23 @@ func (s *Source) local(ctx context.Context, args ...string) ([]byte, error) {
 	return s.run(ctx, place{}, s.command(ctx, nil, args...))
 }
 
-// ask runs git on a server.
+// ask runs git on a server. A GitHub App whose token has been taken from it asks
+// for another one.
 func (s *Source) ask(ctx context.Context, r *remote, p place, args ...string) ([]byte, error) {
+	for again := false; ; again = true {
+		in, err := s.login(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		out, err := s.askAs(ctx, r, in, args...)
+		if !errors.Is(err, source.ErrAuth) || !s.logout(p, in) || again {
+			return out, err
+		}
+	}
+}
+
+// askAs runs git on a server that p gets in at.
+func (s *Source) askAs(ctx context.Context, r *remote, p place, args ...string) ([]byte, error) {
 	r.mu.Lock()
 	polite := r.polite
 	r.mu.Unlock()
