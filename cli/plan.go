@@ -238,7 +238,11 @@ func (p *planning) tree(ctx context.Context, u unit.Unit) (fs.FS, error) {
 	if t, ok := p.trees[u.Source]; ok {
 		return t, nil
 	}
-	feed, err := p.feed(ctx, u.Source)
+	var r dialect.Reader = none{}
+	if p.path == "" {
+		r = reader{ctx, p.at.Cluster}
+	}
+	feed, err := p.feed(ctx, u.Source, r)
 	if err != nil {
 		return nil, err
 	}
@@ -246,23 +250,45 @@ func (p *planning) tree(ctx context.Context, u unit.Unit) (fs.FS, error) {
 	if p.path != "" {
 		tree, err = localTree(p.path)
 	} else {
-		tree, err = p.fetch(ctx, feed)
+		tree, err = p.fetch(ctx, feed, p.revision)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if len(feed.Include) > 0 {
-		return nil, fmt.Errorf("its source %s includes others, which can't be planned here yet", feed.Name)
-	}
-	if tree, err = feed.Shape(tree, nil); err != nil {
+	if tree, err = p.shape(ctx, feed, tree, nil); err != nil {
 		return nil, fmt.Errorf("its source %s: %w", feed.Name, err)
 	}
 	p.trees[u.Source] = tree
 	return tree, nil
 }
 
+// shape returns a feed's tree as units see it, with what it includes of others
+// as these stand now. By is what includes it.
+func (p *planning) shape(ctx context.Context, feed source.Feed, tree fs.FS, by []source.FeedName) (fs.FS, error) {
+	by = append(slices.Clip(by), feed.Name)
+	var parts []fs.FS
+	for _, inc := range feed.Include {
+		if slices.Contains(by, inc.Feed) {
+			return nil, fmt.Errorf("include '%s': they include each other in a circle", inc.Feed.Name)
+		}
+		other, err := p.feed(ctx, inc.Feed, reader{ctx, p.at.Cluster})
+		if err != nil {
+			return nil, fmt.Errorf("include '%s': %w", inc.Feed.Name, err)
+		}
+		part, err := p.fetch(ctx, other, "")
+		if err != nil {
+			return nil, fmt.Errorf("include '%s': %w", inc.Feed.Name, err)
+		}
+		if part, err = p.shape(ctx, other, part, by); err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	return feed.Shape(tree, parts)
+}
+
 // feed returns what the object of a source asks for.
-func (p *planning) feed(ctx context.Context, name source.FeedName) (source.Feed, error) {
+func (p *planning) feed(ctx context.Context, name source.FeedName, r dialect.Reader) (source.Feed, error) {
 	noun, err := p.Language.noun(name.Kind)
 	if err != nil {
 		return source.Feed{}, fmt.Errorf("its source %s: %w", name, err)
@@ -272,14 +298,10 @@ func (p *planning) feed(ctx context.Context, name source.FeedName) (source.Feed,
 		return source.Feed{}, err
 	}
 	if !ok {
-		if p.path != "" { // then only the ignore rules are missing
+		if _, local := r.(none); local { // then only the ignore rules are missing
 			return source.Feed{Name: name}, nil
 		}
 		return source.Feed{}, fmt.Errorf("its source %s is not there", name)
-	}
-	var r dialect.Reader = none{}
-	if p.path == "" {
-		r = reader{ctx, p.at.Cluster}
 	}
 	asked, err := p.says.Read(o, r)
 	if err != nil {
@@ -299,8 +321,8 @@ type reader struct {
 
 func (r reader) Get(id object.ID) (object.Object, bool, error) { return r.c.Get(r.ctx, id) }
 
-// fetch fetches the tree of a source at the revision that is asked for.
-func (p *planning) fetch(ctx context.Context, f source.Feed) (fs.FS, error) {
+// fetch fetches the tree of a source at a revision, as [refAt] reads it.
+func (p *planning) fetch(ctx context.Context, f source.Feed, revision string) (fs.FS, error) {
 	if f.Err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Name, f.Err)
 	}
@@ -308,7 +330,7 @@ func (p *planning) fetch(ctx context.Context, f source.Feed) (fs.FS, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s: sources of type %q are not supported", f.Name, f.Remote.Type)
 	}
-	ref := refAt(f.Ref, p.revision)
+	ref := refAt(f.Ref, revision)
 	rev, err := src.Resolve(ctx, f.Remote, ref)
 	if err != nil {
 		return nil, err

@@ -80,6 +80,7 @@ func (e *Engine) follow(ctx context.Context, name source.FeedName) time.Time {
 		return e.remember(ctx, name, now)
 	}
 	if err := e.hold(ctx, now.by); err != nil {
+		e.again(name, now, now.made)
 		return e.soon(1)
 	}
 	var st source.Status
@@ -95,22 +96,22 @@ func (e *Engine) follow(ctx context.Context, name source.FeedName) time.Time {
 		return time.Time{}
 	}
 	if errors.Is(st.Err, errPending) {
-		return e.again(name, now, m)
+		e.again(name, now, m)
+		return e.now().Add(now.want.Every) // sooner, when what it waits for has been looked at
 	}
 	e.moved(name, now, st, m, due)
 	e.tellFeed(ctx, now, st)
 	return due
 }
 
-// again gives a feed back as it was, but for what came from its source. It is
-// looked at again when what it waits for has been looked at.
-func (e *Engine) again(name source.FeedName, was feed, m made) time.Time {
+// again gives a feed back as if it had not been looked at, but for what came
+// from its source.
+func (e *Engine) again(name source.FeedName, was feed, m made) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if f := e.feeds[name]; f != nil {
-		f.made, f.anew = m, f.anew || was.anew
+		f.made, f.anew, f.parts = m, f.anew || was.anew, f.parts || was.parts
 	}
-	return e.now().Add(was.want.Every)
 }
 
 // nextLook says when to look at a feed again: after an error sooner at first,
