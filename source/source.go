@@ -46,7 +46,11 @@ type Access struct {
 	Cert, Key          []byte // TLS client certificate and its key, PEM
 	Proxy              string // URL of an HTTP proxy, with user and password if it wants them
 	App                *App   // who gets in by a token that it asks for; nil means nobody
+	Cloud              string // whose tokens this program gets by what it runs as: Azure; "" means none
 }
+
+// Azure is a cloud; see Access.
+const Azure = "azure"
 
 // An App is a GitHub App. Like an Access it is secret.
 type App struct {

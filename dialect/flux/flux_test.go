@@ -203,7 +203,7 @@ func accessOf(a source.Access) map[string]string {
 		app = strings.Join([]string{a.ID, a.Installation, a.Owner, string(a.Key), a.API}, " | ")
 	}
 	return filled(map[string]string{
-		"app":      app,
+		"app": app, "cloud": a.Cloud,
 		"username": a.Username, "password": a.Password, "bearer": a.Bearer,
 		"ca": string(a.CA), "identity": string(a.Identity), "knownHosts": string(a.KnownHosts),
 		"cert": string(a.Cert), "key": string(a.Key), "proxy": a.Proxy,

@@ -61,6 +61,9 @@ func (f flux) letIn(feed *source.Feed, repo sourcev1.GitRepository, at *url.URL,
 	if feed.Remote.Access, feed.Err = login.access(at); feed.Err != nil {
 		return nil
 	}
+	if repo.Spec.Provider == sourcev1.GitProviderAzure {
+		feed.Remote.Access.Cloud = source.Azure
+	}
 	if feed.Remote.Access.Proxy, feed.Err = way.proxy(); feed.Err != nil {
 		return nil
 	}
@@ -130,7 +133,7 @@ func whyNot(s string, err error) string {
 // unfollowable returns an error that names what in spec is not supported yet.
 func unfollowable(spec sourcev1.GitRepositorySpec) error {
 	return unsupported(
-		field{"spec.provider '" + spec.Provider + "'", !slices.Contains([]string{"", sourcev1.GitProviderGeneric, sourcev1.GitProviderGitHub}, spec.Provider)},
+		field{"spec.provider '" + spec.Provider + "'", spec.Provider == sourcev1.GitProviderAWS},
 		field{"spec.serviceAccountName", spec.ServiceAccountName != ""},
 	)
 }

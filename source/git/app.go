@@ -3,17 +3,12 @@ package git
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -21,77 +16,20 @@ import (
 	"github.com/sane-gitops/sane/source"
 )
 
-// The API of GitHub, and how long before its end a token is not used any more.
-const (
-	githubAPI  = "https://api.github.com"
-	tokenSlack = 5 * time.Minute
-	maxAnswer  = 1 << 20 // bytes
-)
+// githubAPI is where GitHub itself is asked.
+const githubAPI = "https://api.github.com"
 
-// A token is what a GitHub App gets in with.
-type token struct {
-	mu    sync.Mutex // held while it is asked for
-	value string
-	until time.Time
-}
-
-// tokens are those of all apps.
-type tokens struct {
-	mu  sync.Mutex
-	all map[[32]byte]*token // guarded by mu; by app
-}
-
-// of returns the token of an app, which may be empty or too old.
-func (ts *tokens) of(a *source.App) *token {
-	h := sha256.New()
-	for _, s := range []string{a.ID, a.Installation, a.Owner, string(a.Key), a.API} {
-		fmt.Fprintf(h, "%d:%s", len(s), s)
+// githubOffice returns the office of the GitHub App that p gets in as.
+func (s *Source) githubOffice(p place) *office {
+	a := p.access.App
+	return &office{
+		name: "GitHub App " + a.ID,
+		key:  keyOf("github", a.ID, a.Installation, a.Owner, string(a.Key), a.API),
+		ask:  func(ctx context.Context) (string, time.Time, error) { return s.askToken(ctx, p) },
+		use: func(a *source.Access, token string) {
+			a.App, a.Username, a.Password = nil, "x-access-token", token
+		},
 	}
-	key := [32]byte(h.Sum(nil))
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	if ts.all == nil {
-		ts.all = make(map[[32]byte]*token)
-	}
-	if ts.all[key] == nil {
-		ts.all[key] = new(token)
-	}
-	return ts.all[key]
-}
-
-// login returns p with what a GitHub App gets in with, if p is for one.
-func (s *Source) login(ctx context.Context, p place) (place, error) {
-	app := p.access.App
-	if app == nil {
-		return p, nil
-	}
-	t := s.apps.of(app)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.value == "" || !s.Now().Before(t.until.Add(-tokenSlack)) {
-		value, until, err := s.askToken(ctx, p)
-		if err != nil {
-			return place{}, fmt.Errorf("log in as GitHub App %s: %w", app.ID, err)
-		}
-		t.value, t.until = value, until
-	}
-	p.access.App, p.access.Username, p.access.Password = nil, "x-access-token", t.value
-	return p, nil
-}
-
-// logout forgets a token that a server does not accept, so that the next is a
-// new one. It reports whether p is for an app, and had that one from before.
-func (s *Source) logout(p, used place) bool {
-	if p.access.App == nil {
-		return false
-	}
-	t := s.apps.of(p.access.App)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.value == used.access.Password {
-		t.value = ""
-	}
-	return true
 }
 
 // askToken asks GitHub for a token of the installation.
@@ -132,8 +70,6 @@ func (s *Source) askToken(ctx context.Context, p place) (value string, until tim
 	return answer.Token, answer.ExpiresAt, nil
 }
 
-func denied(text string) error { return &failure{text: text, kind: source.ErrAuth} }
-
 // A github is the API of a GitHub server, as an app sees it.
 type github struct {
 	client *http.Client
@@ -151,24 +87,11 @@ func (p place) github(proof string) (*github, error) {
 	if u, err := url.Parse(api); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return nil, denied("the URL of its API is no http or https URL")
 	}
-	tr := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: 10 * time.Second}
-	if p.access.Proxy != "" {
-		u, err := url.Parse(p.access.Proxy)
-		if err != nil {
-			return nil, denied("the proxy's address is not a URL")
-		}
-		tr.Proxy = http.ProxyURL(u)
+	client, err := p.client()
+	if err != nil {
+		return nil, err
 	}
-	if len(p.access.CA) > 0 {
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		pool.AppendCertsFromPEM(p.access.CA)
-		tr.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	}
-	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &github{client: &http.Client{Transport: tr, CheckRedirect: stay}, api: api, proof: proof}, nil
+	return &github{client: client, api: api, proof: proof}, nil
 }
 
 // errNoAnswer says that GitHub does not know what it is asked for.
@@ -201,21 +124,9 @@ func (g *github) call(ctx context.Context, method, path string, into any) error 
 	req.Header.Set("Authorization", "Bearer "+g.proof)
 	req.Header.Set("Accept", "application/vnd.github+json")
 	req.Header.Set("X-GitHub-Api-Version", "2022-11-28")
-	resp, err := g.client.Do(req)
-	if ctx.Err() != nil {
-		return stopped(ctx)
-	}
+	resp, data, err := send(g.client, req)
 	if err != nil {
-		var u *url.Error // repeats the URL of a proxy, perhaps with its password
-		if errors.As(err, &u) {
-			err = u.Err
-		}
-		return &failure{text: redact(g.api) + " can't be reached: " + err.Error(), kind: source.ErrNetwork}
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return &failure{text: redact(g.api) + " breaks off: " + err.Error(), kind: source.ErrNetwork}
+		return err
 	}
 	switch {
 	case resp.StatusCode == http.StatusNotFound:

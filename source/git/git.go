@@ -79,7 +79,7 @@ type Source struct {
 	temp    string   // private: the home of git, and secrets while they are used
 	lock    *os.File // held while Dir is ours
 	trees   *cache
-	apps    tokens
+	tokens  tokens
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc

@@ -74,7 +74,7 @@ func (p *place) takeUser(u *url.URL) {
 		u.User = url.User(name)
 		return
 	}
-	if p.access.Username == "" && p.access.Password == "" && p.access.Bearer == "" && p.access.App == nil {
+	if p.access.Username == "" && p.access.Password == "" && p.access.Bearer == "" && p.access.App == nil && p.access.Cloud == "" {
 		p.access.Username, p.access.Password = name, password
 	}
 }
@@ -107,7 +107,7 @@ func (p place) key() string {
 	if a.App != nil {
 		app = *a.App
 	}
-	for _, s := range []string{p.url, app.ID, app.Installation, app.Owner, string(app.Key), app.API, a.Username, a.Password, a.Bearer, string(a.CA), string(a.Identity), string(a.KnownHosts),
+	for _, s := range []string{p.url, a.Cloud, app.ID, app.Installation, app.Owner, string(app.Key), app.API, a.Username, a.Password, a.Bearer, string(a.CA), string(a.Identity), string(a.KnownHosts),
 		string(a.Cert), string(a.Key), a.Proxy} {
 		fmt.Fprintf(h, "%d:%s", len(s), s)
 	}

@@ -90,7 +90,7 @@ func (s *Source) local(ctx context.Context, args ...string) ([]byte, error) {
 	return s.run(ctx, place{}, s.command(ctx, nil, args...))
 }
 
-// ask runs git on a server. A GitHub App whose token has been taken from it asks
+// ask runs git on a server. Who gets in by a token that is not good any more asks
 // for another one.
 func (s *Source) ask(ctx context.Context, r *remote, p place, args ...string) ([]byte, error) {
 	for again := false; ; again = true {
