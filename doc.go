@@ -26,7 +26,9 @@
 // things that can't, a [source.Revision], and the tree at one, a
 // [source.Snapshot]. A [source.Feed] is a source that is kept fresh. Its Shape is
 // how it wants its tree: Compose mounts parts of trees in each other, and Filter
-// leaves out what Flux's ignore rules leave out; neither copies anything.
+// leaves out what Flux's ignore rules leave out; neither copies anything. Package
+// source/unpack, on which several adapters stand, keeps the content of archives on
+// disk, once for all who use it, and reads it as trees.
 //
 // Package inventory is the set of objects that a unit has made. Package health
 // judges an object by what it says of itself.
@@ -62,6 +64,8 @@
 //   - source/git fetches into one bare mirror for each remote, by the git
 //     program, and reads trees by object id. It verifies signatures, puts
 //     submodules in their place, and logs in as a GitHub App.
+//   - source/artifact has the tarballs in which others hand out what they keep,
+//     as Flux's source-controller does, and hands out tarballs of what we keep.
 //   - render/plain renders directories of manifests, render/kustomize those
 //     with a kustomization file, and render/worker has that done by other
 //     processes of this program, within bounds of time and memory.
@@ -107,7 +111,13 @@
 // An object that somebody else changes takes the same way: the observer's digest
 // of it differs, its unit is queued before others, and the plan has one step.
 // One that is changed again and again is brought back less and less often
-// (fight.go). Engine.Plan is the same without effect, for `sane plan`.
+// (fight.go).
+//
+// A source that others keep is a feed too, a foreign one (foreign.go): what its
+// object's status offers is fetched, and nothing is written to it. If it can't be
+// had, the units that use it say so.
+//
+// Engine.Plan is the same without effect, for `sane plan`.
 //
 // # Programs
 //

@@ -63,7 +63,13 @@ func (d *desk) quietLog() *slog.Logger {
 }
 
 // spoken returns the dialect as it is when nobody asks for something special.
-func (d *desk) spoken() (dialect.Dialect, error) { return d.Dialect(Speech{Guard: true}) }
+func (d *desk) spoken() (dialect.Dialect, error) {
+	gates := make(map[string]bool)
+	for _, g := range d.Language.Gates {
+		gates[g] = true
+	}
+	return d.Dialect(Speech{Guard: true, Gates: gates})
+}
 
 // scope returns the namespace to list in: "" for all.
 func (d *desk) scope(p *Place) string {

@@ -37,6 +37,8 @@ as Flux's own, stay as they are.`,
 	f.BoolVar(&i.export, "export", false, "print YAML and install nothing")
 	f.StringVar(&i.Image, "image", "", "`IMAGE` of the controller (default that of this version)")
 	f.BoolVar(&i.CRDsOnly, "crds-only", false, "only the custom resource definitions")
+	f.StringSliceVar(&i.Controllers, "controllers", nil, "do the work of these of Flux's controllers only; see `sane run --help`")
+	f.BoolVar(&i.ServeArtifacts, "serve-artifacts", false, "serve tarballs of what sources hold, as Flux's source-controller does")
 	f.BoolVar(&i.force, "force-crds", false, "replace definitions that are there already")
 	return cmd
 }

@@ -255,8 +255,10 @@ func (p *planning) tree(ctx context.Context, u unit.Unit) (fs.FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	if tree, err = p.shape(ctx, feed, tree, nil); err != nil {
-		return nil, fmt.Errorf("its source %s: %w", feed.Name, err)
+	if p.path != "" || !foreign(feed) { // or else whoever made it has shaped it
+		if tree, err = p.shape(ctx, feed, tree, nil); err != nil {
+			return nil, fmt.Errorf("its source %s: %w", feed.Name, err)
+		}
 	}
 	p.trees[u.Source] = tree
 	return tree, nil
@@ -289,11 +291,12 @@ func (p *planning) shape(ctx context.Context, feed source.Feed, tree fs.FS, by [
 
 // feed returns what the object of a source asks for.
 func (p *planning) feed(ctx context.Context, name source.FeedName, r dialect.Reader) (source.Feed, error) {
-	noun, err := p.Language.noun(name.Kind)
-	if err != nil {
-		return source.Feed{}, fmt.Errorf("its source %s: %w", name, err)
+	kinds := p.says.Kinds()
+	i := slices.IndexFunc(kinds, func(k object.Kind) bool { return k.Name == name.Kind })
+	if i < 0 {
+		return source.Feed{}, fmt.Errorf("its source %s is of a kind that is not supported", name)
 	}
-	o, ok, err := p.at.Cluster.Get(ctx, noun.in(name.Namespace, name.Name))
+	o, ok, err := p.at.Cluster.Get(ctx, object.ID{Kind: kinds[i], Namespace: name.Namespace, Name: name.Name})
 	if err != nil {
 		return source.Feed{}, err
 	}
@@ -321,6 +324,9 @@ type reader struct {
 
 func (r reader) Get(id object.ID) (object.Object, bool, error) { return r.c.Get(r.ctx, id) }
 
+// foreign reports whether a feed is of content that others keep.
+func foreign(f source.Feed) bool { return f.Remote.Type == "artifact" }
+
 // fetch fetches the tree of a source at a revision, as [refAt] reads it.
 func (p *planning) fetch(ctx context.Context, f source.Feed, revision string) (fs.FS, error) {
 	if f.Err != nil {
@@ -329,6 +335,9 @@ func (p *planning) fetch(ctx context.Context, f source.Feed, revision string) (f
 	src, ok := p.gear.Sources[f.Remote.Type]
 	if !ok {
 		return nil, fmt.Errorf("%s: sources of type %q are not supported", f.Name, f.Remote.Type)
+	}
+	if foreign(f) && revision != "" {
+		return nil, fmt.Errorf("%s: others keep it, at %s alone: leave out --revision, or let --path stand for it", f.Name, f.Ref.Name)
 	}
 	ref := refAt(f.Ref, revision)
 	rev, err := src.Resolve(ctx, f.Remote, ref)

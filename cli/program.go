@@ -29,6 +29,9 @@ type Program struct {
 	// that would do.
 	Equip func(*Place, Equipment) (*Gear, error)
 
+	// Offer returns where others get what feeds hold.
+	Offer func(Offering) (Shelf, error)
+
 	// Manifests returns what is installed in a cluster to run Sane there.
 	Manifests func(Installation) ([]object.Object, error)
 
@@ -71,10 +74,21 @@ type Lease struct {
 
 // A Speech says how the custom resources are to be understood.
 type Speech struct {
-	Guard                 bool     // hold surprising deletions
-	DefaultServiceAccount string   // to act as where none is named
-	NoCrossNamespace      bool     // refuse references to other namespaces
-	Controllers           []string // whose objects to keep; nil means all
+	Guard                 bool            // hold surprising deletions
+	DefaultServiceAccount string          // to act as where none is named
+	NoCrossNamespace      bool            // refuse references to other namespaces
+	Controllers           []string        // whose objects to keep, or of which kinds; nil means all
+	Gates                 map[string]bool // features that are not as usual
+	ArtifactBase          string          // what artifacts' URLs begin with; "" means that none are served
+	Log                   *slog.Logger    // nil means slog.Default()
+}
+
+// An Offering is what is asked of [Program.Offer].
+type Offering struct {
+	Dir     string        // for tarballs; belongs to one process at a time
+	TTL     time.Duration // how long one is kept after the next
+	Records int           // how many of one feed are kept
+	Log     *slog.Logger
 }
 
 // An Equipment is what is asked of [Program.Equip].
@@ -105,6 +119,9 @@ type Installation struct {
 	Namespace string
 	Image     string // "" means the one of this version
 	CRDsOnly  bool
+
+	Controllers    []string // whose objects to keep; nil means all
+	ServeArtifacts bool     // let others have what sources hold
 }
 
 // A Language is what people call things.
@@ -112,6 +129,7 @@ type Language struct {
 	Nouns   []Noun
 	Request string   // the annotation that asks for a look now
 	Pause   []string // the path of the field that says to leave alone
+	Gates   []string // features that only a controller can be without
 }
 
 // A Noun is a kind of object that people name on the command line.

@@ -34,12 +34,14 @@ type daemon struct {
 	account        string
 	guard          string
 	controllers    []string
+	gates          map[string]string
 
 	dir     string
 	events  string
 	metrics string
 	health  string
 	elect   bool
+	offer   offer
 
 	level, encoding string
 
@@ -72,7 +74,9 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.BoolVar(&r.noCross, "no-cross-namespace-refs", false, "refuse references to objects in other namespaces")
 	f.StringVar(&r.account, "default-service-account", "", "`NAME` of the service account that Kustomizations act as which name none")
 	f.StringVar(&r.guard, "deletion-guard", "on", "hold the deletion of all objects of a Kustomization, or of most of many, until it is approved: on or off")
-	f.StringSliceVar(&r.controllers, "controllers", nil, "do the work of these of Flux's controllers only: source-controller, kustomize-controller (default all)")
+	f.StringSliceVar(&r.controllers, "controllers", nil, "do the work of these of Flux's controllers, or that on these kinds, only: source-controller, kustomize-controller, GitRepository, Kustomization (default all)")
+	f.StringToStringVar(&r.gates, "feature-gates", nil, "Flux's feature gates, such as ExternalArtifact=true")
+	r.offer.flags(f)
 	f.StringVar(&r.dir, "data-dir", "/data", "`DIR` for mirrors and kept results")
 	f.StringVar(&r.events, "events-addr", "", "`URL` to post events to")
 	f.StringVar(&r.metrics, "metrics-addr", ":8080", "`ADDRESS` of /metrics and /debug/pprof; \"\" or 0 for none")
@@ -81,6 +85,7 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.StringVar(&r.level, "log-level", "info", "`LEVEL`: debug, info, warn or error")
 	f.StringVar(&r.encoding, "log-encoding", "", "`FORMAT`: json or text (default text on a terminal, json elsewhere)")
 	f.Duration("requeue-dependency", 0, "accepted and not needed: dependencies are watched")
+	f.Int("http-retry", 0, "accepted and not needed: an artifact is asked for until it is there")
 }
 
 func (r *daemon) run(cmd *cobra.Command) (err error) {
@@ -91,8 +96,13 @@ func (r *daemon) run(cmd *cobra.Command) (err error) {
 		return fmt.Errorf("run: --deletion-guard %q: want on or off", r.guard)
 	}
 	slog.SetDefault(r.log)
-	if cmd.Flags().Changed("requeue-dependency") {
-		r.log.Info("--requeue-dependency is not needed: dependencies are watched")
+	if err := r.offer.check(); err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	for _, name := range []string{"requeue-dependency", "http-retry"} {
+		if f := cmd.Flags().Lookup(name); f.Changed {
+			r.log.Info("--" + name + " is " + f.Usage)
+		}
 	}
 	beThrifty(cmd.Context())
 	return r.serve(cmd.Context())
@@ -173,21 +183,42 @@ func (r *daemon) serve(ctx context.Context) error {
 		return err
 	}
 	place.Namespace = cmp.Or(r.namespace, os.Getenv("RUNTIME_NAMESPACE"), place.Namespace, "flux-system")
-	says, err := r.Dialect(Speech{NoCrossNamespace: r.noCross, DefaultServiceAccount: r.account, Guard: r.guard != "off", Controllers: r.controllers})
-	if err != nil {
-		return fmt.Errorf("run: %w", err)
-	}
 	pages, err := r.open()
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
 	defer pages.close()
+	says, err := r.speech(pages)
+	if err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
 	r.log.Info("started", "version", r.Version, "metrics", pages.at("metrics"), "health", pages.at("health"))
+	if at := pages.at("storage"); at != "" {
+		r.log.Info("serving artifacts", "storage", at)
+	}
 	defer r.log.Info("stopped")
 	if !r.elect {
 		return r.keep(ctx, place, says)
 	}
 	return r.lead(ctx, place, says)
+}
+
+// speech returns the dialect that the flags ask for.
+func (r *daemon) speech(pages *pages) (dialect.Dialect, error) {
+	base, err := r.offer.base(pages.at("storage"))
+	if err != nil {
+		return nil, err
+	}
+	gates := make(map[string]bool)
+	for name, v := range r.gates {
+		if gates[name], err = strconv.ParseBool(v); err != nil {
+			return nil, fmt.Errorf("--feature-gates %s=%s: want true or false", name, v)
+		}
+	}
+	return r.Dialect(Speech{
+		NoCrossNamespace: r.noCross, DefaultServiceAccount: r.account, Guard: r.guard != "off", Controllers: r.controllers,
+		Gates: gates, ArtifactBase: base, Log: r.log,
+	})
 }
 
 // lead keeps units while no other process does.
@@ -218,11 +249,19 @@ func (r *daemon) keep(ctx context.Context, place *Place, says dialect.Dialect) (
 		return err
 	}
 	defer func() { err = errors.Join(err, gear.Close()) }()
+	shelf, closeShelf, err := r.openShelf()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeShelf()) }()
 	c := engine.Config{
 		Cluster: place.Cluster, Remote: place.Remote, Sources: gear.Sources, Renderer: gear.Renderer, Dialect: says,
 		Dir:   filepath.Join(r.dir, "units"),
 		Units: r.units, Feeds: r.feeds, Applies: r.applies,
 		Selector: r.selector, Kept: r.counts.kept, Rendered: r.counts.rendered, Log: r.log,
+	}
+	if shelf != nil {
+		c.Publisher = shelf
 	}
 	if !r.everyNamespace {
 		c.Namespace = place.Namespace

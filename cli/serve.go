@@ -24,6 +24,9 @@ func (r *daemon) open() (*pages, error) {
 	if err == nil {
 		err = p.add("health", r.health, r.healthPages())
 	}
+	if err == nil {
+		err = p.add("storage", r.offer.address(), &r.offer)
+	}
 	if err != nil {
 		p.close()
 		return nil, err

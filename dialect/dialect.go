@@ -18,6 +18,10 @@ type Dialect interface {
 	// Kinds lists the kinds whose objects ask for feeds or units.
 	Kinds() []object.Kind
 
+	// Foreign reports whether others keep the objects of one of Kinds. Their
+	// statuses are a part of what they ask, and nothing is written to them.
+	Foreign(k object.Kind) bool
+
 	// Read returns what o asks for. Other objects that it needs, such as the
 	// Secret with a feed's credentials, it gets from r; o is read again when
 	// one of them changes. What is wrong with o itself, or with what it refers

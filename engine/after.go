@@ -42,7 +42,7 @@ func (e *Engine) notReady(name unit.Name, for_ unit.Unit) string {
 	case k.want.Source != for_.Source:
 		return ""
 	}
-	if f := e.feeds[for_.Source]; f != nil && k.status.Applied != f.status.Revision {
+	if f := e.feeds[for_.Source]; f != nil && k.status.Applied.Name != f.status.Revision.Name {
 		return "it has not got to " + f.status.Revision.Name
 	}
 	return ""

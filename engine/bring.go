@@ -52,6 +52,8 @@ func (r *run) admit() bool {
 	case !r.found: // it may come a moment later
 		r.wait(unit.OnSource, "%s is not there", r.u.Source)
 		return r.fail(fmt.Errorf("%w: %s", unit.ErrNoSource, r.u.Source))
+	case r.src.foreign && !r.taken():
+		return false
 	case r.src.tree == nil && r.src.status.Err != nil:
 		return r.wait(unit.OnSource, "%s: %v", r.u.Source, r.src.status.Err)
 	case r.src.tree == nil:
@@ -67,6 +69,7 @@ func (r *run) render(ctx context.Context, res *render.Result) bool {
 	r.st.Attempted = r.src.status.Revision
 	got, err := r.e.rendered(ctx, r.u, r.src)
 	if err != nil {
+		r.e.lost(r.src, err)
 		return r.fail(err)
 	}
 	*res = got

@@ -23,13 +23,14 @@ import (
 // A Config says what an engine works with. Fields without a comment about
 // their zero value must be set.
 type Config struct {
-	Cluster  cluster.Cluster                                  // that we run in; it holds the dialect's objects
-	Remote   func(kubeconfig string) (cluster.Cluster, error) // connects to another; nil means that there are none
-	Sources  map[string]source.Source                         // by source.Remote.Type
-	Renderer Renderer
-	Dialect  dialect.Dialect
-	Sinks    []report.Sink // none: nobody is told
-	Dir      string        // for what helps after a restart; "" means that nothing is kept
+	Cluster   cluster.Cluster                                  // that we run in; it holds the dialect's objects
+	Remote    func(kubeconfig string) (cluster.Cluster, error) // connects to another; nil means that there are none
+	Sources   map[string]source.Source                         // by source.Remote.Type
+	Renderer  Renderer
+	Dialect   dialect.Dialect
+	Sinks     []report.Sink // none: nobody is told
+	Publisher Publisher     // nil: nobody else is to have what feeds hold
+	Dir       string        // for what helps after a restart; "" means that nothing is kept
 
 	Units   int // kept at a time; 0 means 8
 	Feeds   int // followed at a time; 0 means 16

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ type feed struct {
 	anew  bool      // what is asked for has changed since it was last looked at
 	parts bool      // what it includes has changed since then
 
+	foreign  bool // others keep it: its object is only read
 	deleting bool
 }
 
@@ -32,10 +34,16 @@ type feed struct {
 func (e *Engine) putFeed(o object.Object, f source.Feed) {
 	have := e.feeds[f.Name]
 	if have == nil {
-		have = &feed{by: o.ID(), status: e.c.Dialect.RecallFeed(o)}
+		have = &feed{by: o.ID(), foreign: e.c.Dialect.Foreign(o.ID().Kind)}
+		if !have.foreign {
+			have.status = e.c.Dialect.RecallFeed(o)
+		}
 		e.feeds[f.Name] = have
 	} else {
 		have.anew = true
+	}
+	if have.foreign && have.want.Ref != f.Ref {
+		have.fails = 0 // of what was offered before
 	}
 	have.want, have.deleting = f, o.Deleting()
 	e.feedQ.Add(f.Name, asked)
@@ -74,14 +82,17 @@ func (e *Engine) follow(ctx context.Context, name source.FeedName) time.Time {
 	e.mu.Unlock()
 
 	switch {
+	case now.foreign:
+		return e.accept(ctx, now)
 	case now.deleting:
-		return e.letGo(ctx, now.by)
-	case now.want.Paused:
-		return e.remember(ctx, name, now)
+		return e.takeBack(ctx, now)
 	}
 	if err := e.hold(ctx, now.by); err != nil {
 		e.again(name, now, now.made)
 		return e.soon(1)
+	}
+	if now.want.Paused {
+		return e.remember(ctx, name, now)
 	}
 	var st source.Status
 	var m made
@@ -100,6 +111,14 @@ func (e *Engine) follow(ctx context.Context, name source.FeedName) time.Time {
 		return e.now().Add(now.want.Every) // sooner, when what it waits for has been looked at
 	}
 	e.moved(name, now, st, m, due)
+	if st.Err == nil {
+		if st = e.publish(ctx, now, st, m.tree); st.Err != nil {
+			due = e.nextLook(now, st.Err)
+		}
+	}
+	if ctx.Err() != nil {
+		return time.Time{}
+	}
 	e.tellFeed(ctx, now, st)
 	return due
 }
@@ -161,7 +180,11 @@ func (e *Engine) obtain(ctx context.Context, f feed, src source.Source) (*source
 	if f.has(rev) {
 		return f.own, nil
 	}
-	return src.Fetch(ctx, f.want.Remote, f.want.Ref, rev)
+	snap, err := src.Fetch(ctx, f.want.Remote, f.want.Ref, rev)
+	if err == nil {
+		snap.Origin = cmp.Or(snap.Origin, f.want.Origin)
+	}
+	return snap, err
 }
 
 // An expirer is a source that reuses its answers for a while, and can be told
@@ -229,6 +252,11 @@ func (e *Engine) moved(name source.FeedName, was feed, st source.Status, m made,
 		if was.due.IsZero() { // others may wait for this
 			e.recompose(name)
 		}
+		if f.foreign && !sameError(was.status.Err, st.Err) { // nobody else can say so
+			for _, u := range e.users.of(name) {
+				e.unitQ.Add(u, changed)
+			}
+		}
 		return
 	}
 	for _, u := range e.users.of(name) {
@@ -252,6 +280,28 @@ func difference(was feed, m made) (names map[string]bool, ok bool) {
 		return nil, false
 	}
 	return trace.Diff(was.tree.Tree, m.tree.Tree, fewChanges)
+}
+
+// lost takes in that a feed's tree could not be read. If that is since our copy
+// of it is damaged, it is fetched anew.
+func (e *Engine) lost(f feed, err error) {
+	if !errors.Is(err, source.ErrStorage) {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	have := e.feeds[f.want.Name]
+	if have == nil || have.tree != f.tree {
+		return
+	}
+	have.made = made{}
+	e.feedQ.Add(f.want.Name, changed)
+	for _, inc := range have.want.Include { // whichever it was
+		if part := e.feeds[inc.Feed]; part != nil {
+			part.made = made{}
+			e.feedQ.Add(inc.Feed, changed)
+		}
+	}
 }
 
 // tellFeed writes what became of a feed into the object that asks for it.

@@ -62,7 +62,10 @@ func (e *Engine) shape(f feed, own *source.Snapshot, st *source.Status) (made, e
 		trees = append(trees, p.Tree)
 	}
 	whole := *own
-	if whole.Tree, err = f.want.Shape(own.Tree, trees); err != nil {
+	if !f.foreign { // or else whoever keeps it has shaped it
+		whole.Tree, err = f.want.Shape(own.Tree, trees)
+	}
+	if err != nil {
 		return m, err
 	}
 	whole.Revision = f.want.Composite(own.Revision, included)

@@ -55,7 +55,14 @@ func (e *Engine) watchKind(ctx context.Context, k object.Kind, listed func()) {
 func (e *Engine) watchOnce(ctx context.Context, k object.Kind, listed func()) {
 	round := 0
 	sel := cluster.Selection{Kind: k, Namespace: e.c.Namespace, Labels: e.c.Selector}
+	foreign := e.c.Dialect.Foreign(k)
+	if foreign {
+		sel.Labels = "" // it says which units are kept, not of what
+	}
 	for ch, err := range e.c.Cluster.Watch(ctx, sel) {
+		if foreign && errors.Is(err, cluster.ErrNoKind) {
+			return // then there are none, as in most clusters
+		}
 		if err != nil {
 			e.log.Warn("watch", "kind", k.String(), "error", err)
 			continue

@@ -24,7 +24,7 @@ type state struct {
 func (e *Engine) stateOf(o object.Object) state {
 	o = o.Without("metadata", "managedFields")
 	return state{
-		uid: o.UID(), version: o.ResourceVersion(), question: question(o),
+		uid: o.UID(), version: o.ResourceVersion(), question: question(o, e.c.Dialect.Foreign(o.ID().Kind)),
 		held: slices.Contains(o.Finalizers(), e.c.Dialect.Finalizer()), data: deflate(o.JSON()),
 	}
 }
@@ -85,9 +85,15 @@ func (s state) newer(t state) state {
 }
 
 // question returns a digest that changes with what a custom resource asks. Its
-// generation stands for its spec.
-func question(o object.Object) mark {
-	data, err := json.Marshal([]any{o.Generation(), o.Labels(), o.Annotations(), o.Finalizers(), o.Deleting()})
+// generation stands for its spec. What its status says counts only if others
+// write it.
+func question(o object.Object, foreign bool) mark {
+	asks := []any{o.Generation(), o.Labels(), o.Annotations(), o.Finalizers(), o.Deleting()}
+	if foreign {
+		st, _ := o.Get("status")
+		asks = []any{o.Generation(), st}
+	}
+	data, err := json.Marshal(asks)
 	if err != nil {
 		panic("engine: " + err.Error()) // it was decoded from JSON
 	}

@@ -105,15 +105,17 @@ func transcribe(t *testing.T, text string) string {
 
 // A play is an engine and the world around it.
 type play struct {
-	t       *testing.T
-	world   *memory.Cluster
-	far     *memory.Cluster // the cluster of the kubeconfig "far"
-	sources *branches
-	dir     string
-	guard   bool
-	stop    func()
-	down    *downfall     // nil: none is to come
-	turn    chan struct{} // held by who settles
+	t         *testing.T
+	world     *memory.Cluster
+	far       *memory.Cluster // the cluster of the kubeconfig "far"
+	sources   *branches
+	offers    *offers
+	speaks    flux.Config
+	publisher engine.Publisher // nil: nobody else is to have what feeds hold
+	dir       string
+	stop      func()
+	down      *downfall     // nil: none is to come
+	turn      chan struct{} // held by who settles
 
 	mu    sync.Mutex
 	lines []string                              // guarded by mu
@@ -125,6 +127,7 @@ func newPlay(t *testing.T) *play {
 		memory.Kinds("kustomize.toolkit.fluxcd.io/v1", "Kustomization")...)
 	p := &play{t: t, world: memory.New(kinds...), far: memory.New(), dir: t.TempDir(), turn: make(chan struct{}, 1)}
 	p.sources = &branches{trees: make(map[string][]fstest.MapFS), broken: make(map[string]error)}
+	p.offers = &offers{say: p.say, there: make(map[digest.Digest]fstest.MapFS)}
 	p.world.Fail(func(op string, id object.ID) error {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -145,14 +148,15 @@ func (p *play) start() {
 		p.t.Fatal(err)
 	}
 	e, err := engine.New(engine.Config{
-		Cluster:  &recorder{Cluster: p.world, p: p},
-		Remote:   p.remote,
-		Sources:  map[string]source.Source{"git": p.sources},
-		Renderer: keeper,
-		Dialect:  flux.New(flux.Config{Guard: p.guard}),
-		Sinks:    []report.Sink{p},
-		Dir:      p.dir,
-		Units:    1, Feeds: 1, Applies: 1, Jitter: -1,
+		Cluster:   &recorder{Cluster: p.world, p: p},
+		Remote:    p.remote,
+		Sources:   map[string]source.Source{"git": p.sources, "artifact": p.offers},
+		Renderer:  keeper,
+		Dialect:   flux.New(p.speaks),
+		Sinks:     []report.Sink{p},
+		Publisher: p.publisher,
+		Dir:       p.dir,
+		Units:     1, Feeds: 1, Applies: 1, Jitter: -1,
 		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -234,6 +238,10 @@ func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " | ") }
 //	fail OP OBJECT invalid|busy|down [N]   the cluster refuses, N times; see memory.Cluster.Fail; "try" is a dry run
 //	heal                          the cluster refuses nothing any more
 //	annotate OBJECT KEY=VALUE
+//	keep CONTROLLERS...           restart, and do the work of these of Flux's controllers only
+//	offer FEED REVISION FILE=OBJECTS...   somebody else has a tarball for it; without files it is not there
+//	withdraw FEED                 somebody else has none any more
+//	publish [MESSAGE]             restart, and let others have what feeds hold; with a message that fails
 //	wait DURATION
 //	guard                         restarts the engine so that it holds surprising deletions
 //	approve NAME                  approves what a Kustomization holds
@@ -276,6 +284,20 @@ func (p *play) do(line string) {
 		p.world.Edit(id(args[0]), "somebody", func(o object.Object) object.Object {
 			return o.WithAnnotations(map[string]string{k: v})
 		})
+	case "keep":
+		p.rest()
+		p.stop()
+		p.speaks.Controllers = args
+		p.start()
+	case "offer":
+		p.world.SetStatus(id("GitRepository/"+args[0]), map[string]any{"artifact": p.offers.put(args[0], args[1], args[2:])})
+	case "publish":
+		p.rest()
+		p.stop()
+		p.publisher = &publisher{p, rest}
+		p.start()
+	case "withdraw":
+		p.world.SetStatus(id("GitRepository/"+args[0]), map[string]any{})
 	case "wait":
 		d, err := time.ParseDuration(args[0])
 		p.check(err)
@@ -284,7 +306,7 @@ func (p *play) do(line string) {
 	case "guard":
 		p.rest()
 		p.stop()
-		p.guard = true
+		p.speaks.Guard = true
 		p.start()
 	case "approve":
 		p.rest()

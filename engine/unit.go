@@ -78,6 +78,9 @@ func (e *Engine) recallUnit(o object.Object) *unit.Status {
 
 func (e *Engine) link(u unit.Unit) {
 	e.users.add(u.Source, u.Name)
+	if f := e.feeds[u.Source]; f != nil && f.foreign && f.tree == nil { // it is not had before somebody uses it
+		e.feedQ.Add(u.Source, asked)
+	}
 	for _, a := range u.After {
 		e.after.add(a, u.Name)
 	}
@@ -112,6 +115,9 @@ func (e *Engine) dropUnit(name unit.Name) {
 	e.unlink(k.want)
 	e.abandon(k.want.Target.Kubeconfig)
 	delete(e.units, name)
+	if f := e.feeds[k.want.Source]; f != nil && f.foreign {
+		e.feedQ.Add(k.want.Source, unchanged) // it may be let go
+	}
 	e.c.Renderer.Forget(name.String())
 	e.forgetLedger(name)
 	for _, d := range e.after.of(name) {
@@ -143,7 +149,7 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 	case r.k.gone:
 		return time.Time{}, unchanged
 	case r.u.Paused && !r.u.Deleting:
-		return time.Time{}, unchanged
+		return e.hush(ctx, r), unchanged
 	}
 	if place, err := e.place(ctx, r.u.Target); err != nil {
 		r.lost = err
@@ -169,6 +175,16 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 		e.c.Kept(name, e.now().Sub(began))
 	}
 	return r.conclude(ctx)
+}
+
+// hush leaves a paused unit alone, but for the finalizer: what it owns is not to
+// be forgotten. It returns when to try again.
+func (e *Engine) hush(ctx context.Context, r *run) time.Time {
+	if err := e.hold(ctx, r.k.by); err != nil {
+		e.log.Warn("add finalizer", "object", r.k.by.String(), "error", err)
+		return e.soon(1)
+	}
+	return time.Time{}
 }
 
 // A run is one attempt to bring a unit to where it should be. Its worker has
@@ -234,7 +250,11 @@ const (
 // grace returns how long the unit may wait for what it waits for before anybody
 // is told.
 func (r *run) grace() time.Duration {
-	if r.st.Waits.On == unit.OnSource && r.found && r.src.status.Err == nil {
+	switch {
+	case r.st.Waits.On != unit.OnSource || !r.found:
+	case r.src.foreign:
+		return r.foreignGrace()
+	case r.src.status.Err == nil:
 		return firstFetch
 	}
 	return grace

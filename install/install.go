@@ -37,6 +37,9 @@ type Options struct {
 	Namespace string   // a valid name; "" means flux-system
 	Image     string   // "" means the newest
 	Args      []string // of "sane run"
+
+	// ServeArtifacts has others get what sources hold, within the cluster.
+	ServeArtifacts bool
 }
 
 const (
@@ -51,6 +54,10 @@ func Manifests(o Options) []object.Object {
 	o.Namespace = cmp.Or(o.Namespace, namespace)
 	o.Image = cmp.Or(o.Image, image)
 	objects := append(CRDs(), parse(fmt.Sprintf(access, o.Namespace))...)
+	if o.ServeArtifacts {
+		o.Args = append([]string{"--serve-artifacts", "--storage-adv-addr=sane." + o.Namespace + ".svc.cluster.local."}, o.Args...)
+		objects = append(objects, parse(fmt.Sprintf(service, o.Namespace))...)
+	}
 	objects = append(objects, o.deployment())
 	for i := range objects {
 		objects[i] = objects[i].WithLabels(map[string]string{
@@ -119,6 +126,20 @@ subjects:
 - {kind: ServiceAccount, name: sane, namespace: %[1]s}
 `
 
+// service is where artifacts are had from.
+const service = `
+apiVersion: v1
+kind: Service
+metadata:
+  name: sane
+  namespace: %[1]s
+  labels: {app: sane}
+spec:
+  selector: {app: sane}
+  ports:
+  - {name: http, port: 80, protocol: TCP, targetPort: http}
+`
+
 const deployment = `
 apiVersion: apps/v1
 kind: Deployment
@@ -156,6 +177,7 @@ spec:
           valueFrom: {fieldRef: {fieldPath: metadata.name}}
         - {name: HOME, value: /tmp}
         ports:
+        - {name: http, containerPort: 9090, protocol: TCP}
         - {name: http-prom, containerPort: 8080, protocol: TCP}
         - {name: healthz, containerPort: 9440, protocol: TCP}
         livenessProbe:

@@ -172,13 +172,37 @@ func TestManifests(t *testing.T) {
 	}
 }
 
+// Where artifacts are served others reach them by a Service of the program's.
+func TestServing(t *testing.T) {
+	objects := install.Manifests(install.Options{Namespace: "gitops", ServeArtifacts: true, Args: []string{"--a=b"}})
+	i := slices.IndexFunc(objects, func(o object.Object) bool { return o.String() == "Service/gitops/sane" })
+	if i < 0 {
+		t.Fatal("there is no Service")
+	}
+	pod := container(t, objects[len(objects)-1])
+	if want := []string{"run", "--serve-artifacts", "--storage-adv-addr=sane.gitops.svc.cluster.local.", "--a=b"}; !slices.Equal(pod.Args, want) {
+		t.Errorf("runs %q, want %q", pod.Args, want)
+	}
+	var port struct{ TargetPort string }
+	v, _ := objects[i].Get("spec", "ports")
+	data, _ := json.Marshal(v.([]any)[0])
+	if err := json.Unmarshal(data, &port); err != nil || !pod.listens(port.TargetPort) {
+		t.Errorf("the Service leads to port %q, of %v: %v", port.TargetPort, pod.Ports, err)
+	}
+}
+
 type containerSpec struct {
 	Image           string
 	Args            []string
+	Ports           []struct{ Name string }
 	SecurityContext struct {
 		ReadOnlyRootFilesystem, RunAsNonRoot, AllowPrivilegeEscalation bool
 		SeccompProfile                                                 map[string]string
 	}
+}
+
+func (c containerSpec) listens(port string) bool {
+	return slices.ContainsFunc(c.Ports, func(p struct{ Name string }) bool { return p.Name == port })
 }
 
 func container(t *testing.T, o object.Object) containerSpec {

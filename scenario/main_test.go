@@ -237,4 +237,5 @@ var (
 	leases      = object.Kind{Group: "coordination.k8s.io", Name: "Lease"}
 	units       = object.Kind{Group: "kustomize.toolkit.fluxcd.io", Name: "Kustomization"}
 	feeds       = object.Kind{Group: "source.toolkit.fluxcd.io", Name: "GitRepository"}
+	externals   = object.Kind{Group: "source.toolkit.fluxcd.io", Name: "ExternalArtifact"}
 )

@@ -111,7 +111,7 @@ func (s *scene) apply(text string) {
 	all, err := object.Parse([]byte(s.expand(text)))
 	s.must(err)
 	for _, o := range all {
-		if s.alone && (o.ID().Kind == units || o.ID().Kind == feeds) {
+		if s.alone && strings.HasSuffix(o.ID().Kind.Group, ".toolkit.fluxcd.io") {
 			o = o.WithLabels(map[string]string{alone: s.ns})
 		}
 		_, err := s.Apply(context.Background(), o, cluster.How{Manager: "tester", Force: true})

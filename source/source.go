@@ -14,7 +14,7 @@ import (
 
 // A Remote is where content is had from, and what it takes to get in.
 type Remote struct {
-	Type    string // "git"; later "oci", "bucket", "helm"
+	Type    string // "git", "artifact"; later "oci", "bucket", "helm"
 	URL     string
 	Access  Access
 	Proof   *Proof        // what content must prove before it counts; nil means nothing
@@ -87,6 +87,10 @@ type Ref struct {
 	Semver string // a range, such as "1.x || >=2.5.0": the highest tag in it
 	Name   string // a whole ref name, "refs/pull/1/head"; "^{}" at its end peels a tag
 	Commit string // a whole object id
+
+	// Digest is that of the content, where whoever names it knows it. It
+	// counts before all others; Name is what the content is called then.
+	Digest digest.Digest
 }
 
 // A Revision is a name for one state of a Ref that keeps its meaning.
@@ -146,6 +150,7 @@ var (
 	ErrStorage  = errors.New("storage failed")         // our own
 	ErrRef      = errors.New("invalid reference")      // such as a range that does not parse
 	ErrProof    = errors.New("signature not verified") // none, or by nobody who is trusted
+	ErrContent  = errors.New("content is unusable")    // such as an archive that is damaged or too large
 )
 
 // A FeedName names a feed. It is the name of the object that asked for it.
@@ -169,6 +174,7 @@ type Feed struct {
 	Every      time.Duration // how often to resolve Ref
 	Paused     bool
 	Token      string // a new one asks to look now
+	Origin     string // what the content was made from, as whoever else keeps it says
 	Err        error  // why it can't be followed, as far as the object itself tells; nil if it can
 }
 
@@ -184,4 +190,12 @@ type Status struct {
 	Err      error      // why the last attempt failed; nil if it did not
 	Token    string     // the last token that was heeded
 	Busy     bool       // a newer revision is being fetched
+	Artifact Artifact   // what others can have of it; zero if nothing is offered
+}
+
+// An Artifact is a tarball of a snapshot, for others to have.
+type Artifact struct {
+	Path   string        // below where artifacts are served: "gitrepository/flux-system/apps/9f86….tar.gz"
+	Digest digest.Digest // of the tarball
+	Size   int64         // in bytes
 }

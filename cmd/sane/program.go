@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -18,8 +20,6 @@ import (
 	"github.com/sane-gitops/sane/render/worker"
 	"github.com/sane-gitops/sane/report/event"
 	"github.com/sane-gitops/sane/report/webhook"
-	"github.com/sane-gitops/sane/source"
-	"github.com/sane-gitops/sane/source/git"
 )
 
 // program wires all the parts together.
@@ -33,19 +33,27 @@ func program() cli.Program {
 			},
 			Request: "reconcile.fluxcd.io/requestedAt",
 			Pause:   []string{"spec", "suspend"},
+			Gates:   []string{flux.ExternalArtifact.Name},
 		},
 		Connect:   connect,
 		Dialect:   speak,
 		Equip:     equip,
+		Offer:     shelve,
 		Manifests: manifests,
 		Bench:     benchmark,
 	}
 }
 
 func speak(s cli.Speech) (dialect.Dialect, error) {
-	c := flux.Config{NoCrossNamespace: s.NoCrossNamespace, DefaultServiceAccount: s.DefaultServiceAccount, Guard: s.Guard, Controllers: s.Controllers}
+	c := flux.Config{
+		Guard: s.Guard, NoCrossNamespace: s.NoCrossNamespace, DefaultServiceAccount: s.DefaultServiceAccount, Controllers: s.Controllers,
+		Gates: s.Gates, ArtifactBase: s.ArtifactBase,
+	}
 	if err := c.Check(); err != nil {
 		return nil, err
+	}
+	for name, why := range c.Idle() {
+		cmp.Or(s.Log, slog.Default()).Info("feature gate chooses nothing here", "gate", name, "why", why)
 	}
 	return flux.New(c), nil
 }
@@ -75,13 +83,13 @@ func connect(d cli.Dial) (*cli.Place, error) {
 }
 
 func equip(p *cli.Place, e cli.Equipment) (*cli.Gear, error) {
-	repos, err := git.New(git.Config{Dir: filepath.Join(e.Dir, "git"), Log: e.Log})
+	sources, closeSources, err := sources(e)
 	if err != nil {
 		return nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return nil, errors.Join(err, repos.Close())
+		return nil, errors.Join(err, closeSources())
 	}
 	pool := worker.New(worker.Config{Command: []string{self, workerCommand}, Log: e.Log})
 	kept := filepath.Join(e.Dir, "rendered")
@@ -90,12 +98,12 @@ func equip(p *cli.Place, e cli.Equipment) (*cli.Gear, error) {
 	}
 	keeper, err := render.NewKeeper(render.First(plain.Renderer{}, pool), render.Config{Dir: kept, Log: e.Log})
 	if err != nil {
-		return nil, errors.Join(err, pool.Close(), repos.Close())
+		return nil, errors.Join(err, pool.Close(), closeSources())
 	}
 	g := &cli.Gear{
-		Sources:  map[string]source.Source{"git": repos},
+		Sources:  sources,
 		Renderer: keeper,
-		Close:    func() error { return errors.Join(keeper.Close(), pool.Close(), repos.Close()) },
+		Close:    func() error { return errors.Join(keeper.Close(), pool.Close(), closeSources()) },
 	}
 	if !e.Quiet {
 		if g.Sinks, err = sinks(p, e); err != nil {

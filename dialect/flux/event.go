@@ -73,11 +73,11 @@ func unitEvents(t *teller, u unit.Unit, was, st unit.Status) []report.Event {
 	t.fights(was, st)
 	switch {
 	case u.Deleting && st.Ready():
-	case st.Ready() && (prev.status != isTrue || was.Applied != st.Applied):
+	case st.Ready() && (prev.status != isTrue || was.Applied.Name != st.Applied.Name):
 		t.about("commit_status", "update")
 		t.tell(report.Info, v.reason, "Reconciliation finished, next run in "+u.Every.String())
 		t.events[len(t.events)-1].Minor = prev.status == isTrue && !changedAny(news)
-	case v.status == isFalse && (v != prev || was.Attempted != st.Attempted):
+	case v.status == isFalse && (v != prev || was.Attempted.Name != st.Attempted.Name):
 		t.failure(v, st)
 	}
 	return t.events
@@ -115,7 +115,7 @@ func (t *teller) passed(u unit.Unit, was, st unit.Status, news []unit.Change) bo
 		return false
 	}
 	c, _, _ := conditionOf(t.object, healthy)
-	return c.status != isTrue || was.Applied != st.Applied && changedAny(news)
+	return c.status != isTrue || was.Applied.Name != st.Applied.Name && changedAny(news)
 }
 
 // changes tells what was done, a line for each change.

@@ -10,13 +10,8 @@ import (
 
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/unit"
-)
-
-// The controllers whose work can be taken over.
-const (
-	SourceController    = "source-controller"    // GitRepositories
-	KustomizeController = "kustomize-controller" // Kustomizations
 )
 
 const (
@@ -36,33 +31,28 @@ const (
 
 // The kinds of which objects are read.
 var (
-	GitRepository = object.Kind{Group: sourceGroup, Name: "GitRepository"}
-	Kustomization = object.Kind{Group: kustomizeGroup, Name: "Kustomization"}
+	GitRepository    = object.Kind{Group: sourceGroup, Name: "GitRepository"}
+	OCIRepository    = object.Kind{Group: sourceGroup, Name: "OCIRepository"}
+	Bucket           = object.Kind{Group: sourceGroup, Name: "Bucket"}
+	ExternalArtifact = object.Kind{Group: sourceGroup, Name: "ExternalArtifact"}
+	Kustomization    = object.Kind{Group: kustomizeGroup, Name: "Kustomization"}
 )
 
 // A Config says how Flux's language is to be understood. The zero Config is
 // Flux's default.
 type Config struct {
-	NoCrossNamespace      bool     // refuse sources in other namespaces than the Kustomization's
-	Controllers           []string // whose objects to keep; nil means all
-	Guard                 bool     // hold surprising deletions until somebody approves them
-	DefaultServiceAccount string   // that Kustomizations act as which name none; "" means ourselves
-	ArtifactBase          string   // what artifacts' URLs begin with; "" means as Flux's in flux-system
+	NoCrossNamespace      bool            // refuse sources in other namespaces than the Kustomization's
+	Controllers           []string        // whose objects to keep, or of which kinds; nil means all
+	Gates                 map[string]bool // Flux's feature gates, where they are not as usual
+	Guard                 bool            // hold surprising deletions until somebody approves them
+	DefaultServiceAccount string          // that Kustomizations act as which name none; "" means ourselves
+	ArtifactBase          string          // what artifacts' URLs begin with; "" means as Flux's in flux-system
 }
 
 // Check returns an error if c names a controller whose work can't be taken
-// over.
+// over, or a feature gate that Flux does not have.
 func (c Config) Check() error {
-	for _, name := range c.Controllers {
-		if name != SourceController && name != KustomizeController {
-			return fmt.Errorf("unknown controller %q: want %s or %s", name, SourceController, KustomizeController)
-		}
-	}
-	return nil
-}
-
-func (c Config) keeps(controller string) bool {
-	return c.Controllers == nil || slices.Contains(c.Controllers, controller)
+	return cmp.Or(c.checkControllers(), c.checkGates())
 }
 
 // New returns Flux's dialect. It panics if c does not pass [Config.Check].
@@ -76,17 +66,6 @@ func New(c Config) dialect.Dialect {
 
 type flux struct{ Config }
 
-func (f flux) Kinds() []object.Kind {
-	var kinds []object.Kind
-	if f.keeps(SourceController) {
-		kinds = append(kinds, GitRepository)
-	}
-	if f.keeps(KustomizeController) {
-		kinds = append(kinds, Kustomization)
-	}
-	return kinds
-}
-
 func (f flux) Read(o object.Object, r dialect.Reader) (dialect.Asked, error) {
 	kind := o.ID().Kind
 	if !slices.Contains(f.Kinds(), kind) {
@@ -98,6 +77,9 @@ func (f flux) Read(o object.Object, r dialect.Reader) (dialect.Asked, error) {
 			return dialect.Asked{}, fmt.Errorf("flux: read %s: %w", o, err)
 		}
 		return dialect.Asked{Units: []unit.Unit{u}}, nil
+	}
+	if f.Foreign(kind) {
+		return dialect.Asked{Feeds: []source.Feed{artifact(o)}}, nil
 	}
 	feed, err := f.gitRepository(o, r)
 	if err != nil {

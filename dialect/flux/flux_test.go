@@ -223,6 +223,7 @@ type saying struct {
 	Waits      string // "unit: dependency 'a/b' is not ready"
 	Generation int64
 	Revision   string // of a feed
+	Artifact   source.Artifact
 	Commit     string // its subject
 	Since      time.Time
 	Busy       bool
@@ -276,7 +277,7 @@ func (c *tale) tell(data []byte) {
 func (s saying) feed(c *tale) source.Status {
 	st := source.Status{
 		Revision: revision(s.Revision), Commit: source.Commit{Subject: s.Commit}, Since: s.Since,
-		Err: s.err(c), Token: s.Token, Busy: s.Busy,
+		Err: s.err(c), Token: s.Token, Busy: s.Busy, Artifact: s.Artifact,
 		Proven: s.Proven, Signed: s.Signed,
 	}
 	for name, r := range s.Included {
@@ -369,7 +370,7 @@ func revision(s string) source.Revision {
 }
 
 func (c *tale) recallOf() told {
-	if c.object.ID().Kind == flux.GitRepository {
+	if c.object.ID().Kind != flux.Kustomization {
 		return told{feed: c.dialect.RecallFeed(c.object)}
 	}
 	return told{unit: c.dialect.RecallUnit(c.object)}
@@ -377,7 +378,7 @@ func (c *tale) recallOf() told {
 
 func (c *tale) recall() any {
 	st := c.recallOf()
-	if c.object.ID().Kind == flux.GitRepository {
+	if c.object.ID().Kind != flux.Kustomization {
 		return struct {
 			source.Status
 			Err string

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/dialect/flux"
 	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/fault"
@@ -39,10 +40,14 @@ func FuzzRead(f *testing.F) {
 	}
 	now := time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
 	d := flux.New(flux.Config{NoCrossNamespace: true})
+	other := flux.New(flux.Config{Controllers: []string{"kustomize"}, Gates: map[string]bool{"ExternalArtifact": true}})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		o, err := object.FromJSON(data)
 		if err != nil {
 			return
+		}
+		if other.Foreign(o.ID().Kind) {
+			offered(t, other, o)
 		}
 		d.Exempt(o)
 		d.RecallFeed(o)
@@ -67,6 +72,19 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+// offered reads what somebody else's status offers: it can be asked for, or it
+// is said why not.
+func offered(t *testing.T, d dialect.Dialect, o object.Object) {
+	asked, err := d.Read(o, objects{})
+	if err != nil {
+		return
+	}
+	feed := asked.Feeds[0]
+	if there := feed.Remote.URL != "" && feed.Ref.Name != "" && feed.Ref.Digest != ""; there == (feed.Err != nil) {
+		t.Errorf("it is at %q, %+v: %v", feed.Remote.URL, feed.Ref, feed.Err)
+	}
 }
 
 // Whatever becomes of a unit: told twice it is said once, and what must outlive
@@ -176,20 +194,6 @@ func TestOwner(t *testing.T) {
 	delete(labels, "kustomize.toolkit.fluxcd.io/name")
 	if got, ok := d.Owner(labels); ok {
 		t.Errorf("Owner without a name = %v", got)
-	}
-}
-
-func TestControllers(t *testing.T) {
-	if err := (flux.Config{Controllers: []string{"helm-controller"}}).Check(); err == nil {
-		t.Error("helm-controller is no error")
-	}
-	d := flux.New(flux.Config{Controllers: []string{flux.KustomizeController}})
-	if kinds := d.Kinds(); !slices.Equal(kinds, []object.Kind{flux.Kustomization}) {
-		t.Errorf("Kinds = %v", kinds)
-	}
-	repo := object.Object{}.With("source.toolkit.fluxcd.io/v1", "apiVersion").With("GitRepository", "kind")
-	if _, err := d.Read(repo, objects{}); err == nil {
-		t.Error("read a GitRepository that is not ours to keep")
 	}
 }
 

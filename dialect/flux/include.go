@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sane-gitops/sane/digest"
+	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
 )
 
@@ -63,12 +64,9 @@ func (d *draft) list(name string, list []any) {
 	d.set(name, list)
 }
 
-// artifactOf returns what a status says of a snapshot. What its digest names is
-// the content of the tree: there is no archive.
+// artifactOf returns what a status says of a snapshot of another feed.
 func artifactOf(base string, n source.FeedName, r source.Revision, since time.Time) map[string]any {
-	sum := cmp.Or(r.Digest, digest.Of([]byte(r.Name)))
-	_, hex, _ := strings.Cut(string(sum), ":")
-	path := strings.Join([]string{strings.ToLower(n.Kind), n.Namespace, n.Name, hex + ".tar.gz"}, "/")
+	sum, path := named(n, r)
 	return map[string]any{
 		"digest":         string(sum),
 		"lastUpdateTime": stamp(since),
@@ -76,4 +74,45 @@ func artifactOf(base string, n source.FeedName, r source.Revision, since time.Ti
 		"revision":       r.Name,
 		"url":            base + path,
 	}
+}
+
+// named returns by what digest and path a snapshot goes that nobody is offered a
+// tarball of: they name the content of the tree.
+func named(n source.FeedName, r source.Revision) (sum digest.Digest, path string) {
+	sum = cmp.Or(r.Digest, digest.Of([]byte(r.Name)))
+	_, hex, _ := strings.Cut(string(sum), ":")
+	return sum, strings.Join([]string{strings.ToLower(n.Kind), n.Namespace, n.Name, hex + ".tar.gz"}, "/")
+}
+
+// recallIncluded sets what a feed's own revision was, and what the whole was
+// that it made with those of others.
+func recallIncluded(st *source.Status, o object.Object) {
+	listOf := func(field string) []any {
+		v, _ := o.Get("status", field)
+		list, _ := v.([]any)
+		return list
+	}
+	textOf := func(v any, key string) string {
+		m, _ := v.(map[string]any)
+		s, _ := m[key].(string)
+		return s
+	}
+	includes, artifacts := listOf("observedInclude"), listOf("includedArtifacts")
+	if len(artifacts) == 0 {
+		return
+	}
+	st.Own = st.Revision
+	var f source.Feed
+	var parts []source.Included
+	for i, a := range artifacts {
+		var inc source.Include
+		if i < len(includes) {
+			m, _ := includes[i].(map[string]any)
+			inc = source.Include{From: textOf(m, "fromPath"), To: textOf(m, "toPath")}
+			inc.Feed.Name = textOf(m["repository"], "name")
+		}
+		f.Include = append(f.Include, inc)
+		parts = append(parts, source.Included{Revision: source.Revision{Digest: digest.Digest(textOf(a, "digest"))}})
+	}
+	st.Revision = f.Composite(st.Own, parts)
 }

@@ -118,15 +118,15 @@ func target(s *kustomize.Selector) *render.Target {
 	}
 }
 
-var sourceKinds = []string{"GitRepository", "OCIRepository", "Bucket", "ExternalArtifact"}
-
 // check returns why u can't be kept.
 func (f flux) check(u unit.Unit, spec kustomizev1.KustomizationSpec) error {
 	switch {
-	case !slices.Contains(sourceKinds, u.Source.Kind):
+	case !slices.Contains(sources, object.Kind{Group: sourceGroup, Name: u.Source.Kind}):
 		return refuse(artifactFailed, nil, "source '%s/%s' kind '%s' not supported", u.Source.Namespace, u.Source.Name, u.Source.Kind)
 	case f.NoCrossNamespace && u.Source.Namespace != u.Name.Namespace:
 		return refuse(accessDenied, unit.ErrAccess, "can't access '%s', cross-namespace references have been blocked", u.Source)
+	case u.Source.Kind == ExternalArtifact.Name && !f.on(externalArtifacts):
+		return refuse(accessDenied, unit.ErrAccess, "can't access '%s', start the controller with --feature-gates=%s=true to allow that", u.Source, externalArtifacts)
 	case !fs.ValidPath(u.Recipe.Dir):
 		return refuse(invalidPath, nil, "spec.path %q is not a valid path", spec.Path)
 	}

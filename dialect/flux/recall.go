@@ -18,10 +18,7 @@ func (f flux) RecallFeed(o object.Object) source.Status {
 		Token:    text(o, "lastHandledReconcileAt"),
 		Proven:   text(o, "sourceVerificationMode"),
 	}
-	if _, composed := o.Get("status", "includedArtifacts"); composed {
-		st.Own = st.Revision
-		st.Revision.Digest = digest.Digest(text(o, "artifact", "digest"))
-	}
+	recallIncluded(&st, o)
 	if c, _, _ := conditionOf(o, sourceVerified); c.status == isTrue {
 		st.Signed = strings.TrimPrefix(c.message, verifiedPrefix)
 	}

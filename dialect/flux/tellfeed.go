@@ -140,21 +140,38 @@ func (d *draft) fetched(v verdict, st source.Status) {
 	}
 }
 
-// artifact writes the newest snapshot.
+// artifact writes the newest snapshot. If nobody is offered a tarball of it,
+// what its digest names is the content of the tree.
 func (d *draft) artifact(base string, n source.FeedName, st source.Status) {
-	_, included := d.Get("status", "includedArtifacts")
-	known := text(d.Object, "artifact", "revision") == st.Revision.Name
-	if included || len(st.Included) > 0 { // then the revision does not say it all
-		known = known && text(d.Object, "artifact", "digest") == string(st.Revision.Digest)
-	}
-	if st.Revision.IsZero() || known {
+	if st.Revision.IsZero() || st.Err != nil {
 		return
 	}
-	since := st.Since
-	if since.IsZero() {
-		since = d.now
+	a, same := st.Artifact, text(d.Object, "artifact", "revision") == st.Revision.Name
+	if a.Path == "" {
+		_, included := d.Get("status", "includedArtifacts")
+		if same && !included && len(st.Included) == 0 { // or else the revision does not say it all
+			return
+		}
+		a.Digest, a.Path = named(n, st.Revision)
 	}
-	d.set("artifact", artifactOf(base, n, st.Revision, since))
+	since := stamp(cmp.Or(st.Since, d.now))
+	if same {
+		since = stamp(d.now)
+	}
+	if old := text(d.Object, "artifact", "lastUpdateTime"); same && text(d.Object, "artifact", "digest") == string(a.Digest) {
+		since = cmp.Or(old, since)
+	}
+	now := map[string]any{
+		"digest":         string(a.Digest),
+		"lastUpdateTime": since,
+		"path":           a.Path,
+		"revision":       st.Revision.Name,
+		"url":            base + a.Path,
+	}
+	if a.Size > 0 {
+		now["size"] = a.Size
+	}
+	d.set("artifact", now)
 }
 
 func (d *draft) ignores(rules *string) {
@@ -173,11 +190,11 @@ func feedEvents(t *teller, was, st source.Status) []report.Event {
 	switch {
 	case v.status == isFalse && v != prev:
 		t.tell(report.Error, v.reason, v.message)
-	case v.status == isTrue && was.Revision != st.Revision:
-		t.about("digest", string(st.Revision.Digest))
+	case v.status == isTrue && (was.Revision != st.Revision || was.Artifact.Path != "" && was.Artifact != st.Artifact):
+		t.about("digest", string(cmp.Or(st.Artifact.Digest, st.Revision.Digest)))
 		t.tell(report.Info, newArtifact, message)
 	case v.status == isTrue && prev.status == isFalse:
-		t.about("digest", string(st.Revision.Digest))
+		t.about("digest", string(cmp.Or(st.Artifact.Digest, st.Revision.Digest)))
 		t.tell(report.Info, succeeded, message)
 	}
 	return t.events

@@ -20,6 +20,7 @@ var layers = [][]string{
 	{"object"},
 	{"trace", "inventory", "health"},
 	{"source"},
+	{"source/unpack"},
 	{"render", "plan"},
 	{"unit", "cluster", "report"},
 	{"apply", "observe", "dialect"},

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/sane-gitops/sane/cli"
+	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/source/artifact"
+	"github.com/sane-gitops/sane/source/git"
+	"github.com/sane-gitops/sane/source/unpack"
+)
+
+// sources returns all sources, by source.Remote.Type, and what closes them.
+func sources(e cli.Equipment) (map[string]source.Source, func() error, error) {
+	repos, err := git.New(git.Config{Dir: filepath.Join(e.Dir, "git"), Log: e.Log})
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := unpack.Open(unpack.Config{Dir: filepath.Join(e.Dir, "unpacked"), Log: e.Log})
+	if err != nil {
+		return nil, nil, errors.Join(err, repos.Close())
+	}
+	artifacts := artifact.New(artifact.Config{Store: store, Host: os.Getenv("SOURCE_CONTROLLER_LOCALHOST")})
+	all := map[string]source.Source{"git": repos, "artifact": artifacts}
+	return all, func() error { return errors.Join(artifacts.Close(), store.Close(), repos.Close()) }, nil
+}
+
+// shelve returns where others get what sources hold.
+func shelve(o cli.Offering) (cli.Shelf, error) {
+	return artifact.OpenShelf(artifact.ShelfConfig{Dir: o.Dir, TTL: o.TTL, Records: o.Records, Log: o.Log})
+}
