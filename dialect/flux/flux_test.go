@@ -230,7 +230,6 @@ type saying struct {
 	Proven     string // the method
 	Signed     string
 	Included   map[string]string // GitRepository to its revision
-	Digest     digest.Digest     // of what includes
 	Attempted  string
 	Applied    string
 	Rendered   digest.Digest
@@ -281,10 +280,14 @@ func (s saying) feed(c *tale) source.Status {
 		Proven: s.Proven, Signed: s.Signed,
 	}
 	for name, r := range s.Included {
-		st.Own, st.Revision.Digest = revision(s.Revision), s.Digest
+		st.Own = revision(s.Revision)
 		st.Included = append(st.Included, source.Included{
 			Feed: source.FeedName{Kind: "GitRepository", Namespace: "flux-system", Name: name}, Revision: revision(r), Since: s.Since,
 		})
+	}
+	if st.Included != nil {
+		feed, _ := c.read()
+		st.Revision = feed.Composite(st.Own, st.Included)
 	}
 	return st
 }
