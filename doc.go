@@ -25,10 +25,11 @@
 //
 // Package source names things that can move, a [source.Ref] such as a branch,
 // things that can't, a [source.Revision], and the tree at one, a
-// [source.Snapshot]. A [source.Feed] is a source that is kept fresh. Filter
-// leaves out what Flux's ignore rules leave out. Package source/unpack, on
-// which several adapters stand, keeps the content of archives on disk, once for
-// all who use it, and reads it as trees.
+// [source.Snapshot]. A [source.Feed] is a source that is kept fresh. Its Shape is
+// how it wants its tree: Compose mounts parts of trees in each other, and Filter
+// leaves out what Flux's ignore rules leave out; neither copies anything. Package
+// source/unpack, on which several adapters stand, keeps the content of archives on
+// disk, once for all who use it, and reads it as trees.
 //
 // Package inventory is the set of objects that a unit has made. Package health
 // judges an object by what it says of itself; health/expr does so by
@@ -67,7 +68,8 @@
 // Each meets the outside in one way, and none knows another.
 //
 //   - source/git fetches into one bare mirror for each remote, by the git
-//     program, and reads trees by object id.
+//     program, and reads trees by object id. It verifies signatures, puts
+//     submodules in their place, and logs in as a GitHub App.
 //   - source/oci pulls images from registries, and has them prove who signed
 //     them; source/bucket has the objects in S3's buckets. What they have in
 //     common is in source/shared, which asks once for many, and source/web.
@@ -99,7 +101,7 @@
 //     requestedAt. Its feed is handed out: the source says what the branch
 //     means now and, if that is new, fetches the tree. (feed.go)
 //   - All units of that feed are queued, first those that have read something
-//     that is different now.
+//     that is different now, and all feeds that include a part of it.
 //   - A unit is handed out and brought as far as it can be brought (bring.go).
 //     Admit: is its source there, are the units before it ready at this
 //     revision, or as an expression has it (terms.go)? If not, it leaves the

@@ -239,7 +239,11 @@ func (p *planning) tree(ctx context.Context, u unit.Unit) (fs.FS, error) {
 	if t, ok := p.trees[u.Source]; ok {
 		return t, nil
 	}
-	feed, err := p.feed(ctx, u.Source)
+	var r dialect.Reader = none{}
+	if p.path == "" {
+		r = reader{ctx, p.at.Cluster}
+	}
+	feed, err := p.feed(ctx, u.Source, r)
 	if err != nil {
 		return nil, err
 	}
@@ -247,20 +251,47 @@ func (p *planning) tree(ctx context.Context, u unit.Unit) (fs.FS, error) {
 	if p.path != "" {
 		tree, err = localTree(p.path)
 	} else {
-		tree, err = p.fetch(ctx, feed)
+		tree, err = p.fetch(ctx, feed, p.revision)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if p.path != "" || !foreign(feed) { // or else whoever made it has filtered it
-		tree = source.Filter(tree, feed.Ignore)
+	if p.path != "" || !foreign(feed) { // or else whoever made it has shaped it
+		if tree, err = p.shape(ctx, feed, tree, nil); err != nil {
+			return nil, fmt.Errorf("its source %s: %w", feed.Name, err)
+		}
 	}
 	p.trees[u.Source] = tree
 	return tree, nil
 }
 
+// shape returns a feed's tree as units see it, with what it includes of others
+// as these stand now. By is what includes it.
+func (p *planning) shape(ctx context.Context, feed source.Feed, tree fs.FS, by []source.FeedName) (fs.FS, error) {
+	by = append(slices.Clip(by), feed.Name)
+	var parts []fs.FS
+	for _, inc := range feed.Include {
+		if slices.Contains(by, inc.Feed) {
+			return nil, fmt.Errorf("include '%s': they include each other in a circle", inc.Feed.Name)
+		}
+		other, err := p.feed(ctx, inc.Feed, reader{ctx, p.at.Cluster})
+		if err != nil {
+			return nil, fmt.Errorf("include '%s': %w", inc.Feed.Name, err)
+		}
+		part, err := p.fetch(ctx, other, "")
+		if err != nil {
+			return nil, fmt.Errorf("include '%s': %w", inc.Feed.Name, err)
+		}
+		if part, err = p.shape(ctx, other, part, by); err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	return feed.Shape(tree, parts)
+}
+
 // feed returns what the object of a source asks for.
-func (p *planning) feed(ctx context.Context, name source.FeedName) (source.Feed, error) {
+func (p *planning) feed(ctx context.Context, name source.FeedName, r dialect.Reader) (source.Feed, error) {
 	kinds := p.says.Kinds()
 	i := slices.IndexFunc(kinds, func(k object.Kind) bool { return k.Name == name.Kind })
 	if i < 0 {
@@ -271,14 +302,10 @@ func (p *planning) feed(ctx context.Context, name source.FeedName) (source.Feed,
 		return source.Feed{}, err
 	}
 	if !ok {
-		if p.path != "" { // then only the ignore rules are missing
+		if _, local := r.(none); local { // then only the ignore rules are missing
 			return source.Feed{Name: name}, nil
 		}
 		return source.Feed{}, fmt.Errorf("its source %s is not there", name)
-	}
-	var r dialect.Reader = none{}
-	if p.path == "" {
-		r = reader{ctx, p.at.Cluster}
 	}
 	asked, err := p.says.Read(o, r)
 	if err != nil {
@@ -301,8 +328,8 @@ func (r reader) Get(id object.ID) (object.Object, bool, error) { return r.c.Get(
 // foreign reports whether a feed is of content that others keep.
 func foreign(f source.Feed) bool { return f.Remote.Type == "artifact" }
 
-// fetch fetches the tree of a source at the revision that is asked for.
-func (p *planning) fetch(ctx context.Context, f source.Feed) (fs.FS, error) {
+// fetch fetches the tree of a source at a revision, as [refAt] reads it.
+func (p *planning) fetch(ctx context.Context, f source.Feed, revision string) (fs.FS, error) {
 	if f.Err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Name, f.Err)
 	}
@@ -310,10 +337,10 @@ func (p *planning) fetch(ctx context.Context, f source.Feed) (fs.FS, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s: sources of type %q are not supported", f.Name, f.Remote.Type)
 	}
-	if foreign(f) && p.revision != "" {
+	if foreign(f) && revision != "" {
 		return nil, fmt.Errorf("%s: others keep it, at %s alone: leave out --revision, or let --path stand for it", f.Name, f.Ref.Name)
 	}
-	ref := refAt(f, p.revision)
+	ref := refAt(f, revision)
 	rev, err := src.Resolve(ctx, f.Remote, ref)
 	if err != nil {
 		return nil, err

@@ -3,11 +3,9 @@ package engine
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/sane-gitops/sane/fault"
@@ -22,10 +20,11 @@ type feed struct {
 	by     object.ID // the object that asks for it
 	want   source.Feed
 	status source.Status
-	tree   *source.Snapshot // with its ignore rules in force; nil if there is none yet
-	terms  string           // on which tree was made
-	fails  int              // in a row
-	anew   bool             // what is asked for has changed since it was last looked at
+	made
+	fails int       // in a row
+	due   time.Time // when it is looked at again if nothing happens before
+	anew  bool      // what is asked for has changed since it was last looked at
+	parts bool      // what it includes has changed since then
 
 	foreign  bool // others keep it: its object is only read
 	deleting bool
@@ -56,6 +55,7 @@ func (e *Engine) dropFeed(name source.FeedName) {
 	for _, u := range e.users.of(name) {
 		e.unitQ.Add(u, changed)
 	}
+	e.recompose(name)
 }
 
 // followFeeds sees to one feed after the other until ctx is done.
@@ -78,7 +78,7 @@ func (e *Engine) follow(ctx context.Context, name source.FeedName) time.Time {
 		return time.Time{}
 	}
 	now := *f
-	f.anew = false
+	f.anew, f.parts = false, false
 	e.mu.Unlock()
 
 	switch {
@@ -88,133 +88,170 @@ func (e *Engine) follow(ctx context.Context, name source.FeedName) time.Time {
 		return e.takeBack(ctx, now)
 	}
 	if err := e.hold(ctx, now.by); err != nil {
+		e.again(name, now, now.made)
 		return e.soon(1)
 	}
 	if now.want.Paused {
-		return time.Time{}
+		return e.remember(ctx, name, now)
 	}
-	st, tree := e.ask(ctx, now)
+	var st source.Status
+	var m made
+	due := now.due
+	if e.onlyParts(now) {
+		st, m = e.reshape(now)
+	} else {
+		st, m = e.ask(ctx, now)
+		due = e.nextLook(now, st.Err)
+	}
 	if ctx.Err() != nil {
 		return time.Time{}
 	}
-	e.moved(name, now, st, tree)
-	if st = e.publish(ctx, now, st, tree); ctx.Err() != nil {
+	if errors.Is(st.Err, errPending) {
+		e.again(name, now, m)
+		return e.now().Add(now.want.Every) // sooner, when what it waits for has been looked at
+	}
+	e.moved(name, now, st, m, due)
+	if st.Err == nil {
+		if st = e.publish(ctx, now, st, m.tree); st.Err != nil {
+			due = e.nextLook(now, st.Err)
+		}
+	}
+	if ctx.Err() != nil {
 		return time.Time{}
 	}
 	e.tellFeed(ctx, now, st)
-	if st.Err != nil {
-		return e.feedRetry(now, st.Err)
-	}
-	return e.now().Add(e.jitter(now.want.Every))
+	return due
 }
 
-// feedRetry says when to try again after an error: sooner at first, and never
-// later than the feed is looked at anyway.
-func (e *Engine) feedRetry(f feed, err error) time.Time {
-	if fault.IsInput(err) {
+// again gives a feed back as if it had not been looked at, but for what came
+// from its source.
+func (e *Engine) again(name source.FeedName, was feed, m made) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if f := e.feeds[name]; f != nil {
+		f.made, f.anew, f.parts = m, f.anew || was.anew, f.parts || was.parts
+	}
+}
+
+// nextLook says when to look at a feed again: after an error sooner at first,
+// and never later than it is looked at anyway.
+func (e *Engine) nextLook(f feed, err error) time.Time {
+	if err == nil || fault.IsInput(err) {
 		return e.now().Add(e.jitter(f.want.Every))
 	}
 	return e.now().Add(min(backoff(f.fails+1), f.want.Every))
 }
 
-// ask asks the source what the feed's reference means now, and fetches the
-// tree if there is a new one. It returns what became of it; the tree is nil if
-// it is the one that is here.
-func (e *Engine) ask(ctx context.Context, f feed) (source.Status, *source.Snapshot) {
+// ask asks the source what the feed's reference means now, and makes the tree
+// if there is a new one. It returns what became of it.
+func (e *Engine) ask(ctx context.Context, f feed) (source.Status, made) {
 	st := f.status
 	st.Token = f.want.Token
 	if f.want.Err != nil {
 		st.Err = f.want.Err
-		return st, nil
+		return st, f.made
 	}
 	src, ok := e.c.Sources[f.want.Remote.Type]
 	if !ok {
 		st.Err = fault.Input(fmt.Errorf("sources of type %q are not supported", f.want.Remote.Type))
-		return st, nil
+		return st, f.made
 	}
+	own, err := e.obtain(ctx, f, src)
+	if err != nil {
+		m := e.lastKnown(ctx, f, src, &st)
+		st.Err = err
+		return st, m
+	}
+	m, err := e.shape(f, own, &st)
+	st.Err = err
+	return st, m
+}
+
+// obtain returns what the feed's reference means now, which it fetches if it is
+// not here.
+func (e *Engine) obtain(ctx context.Context, f feed, src source.Source) (*source.Snapshot, error) {
 	if x, ok := src.(expirer); ok && (f.anew || f.want.Token != f.status.Token) {
 		x.Expire(f.want.Remote.URL)
 	}
 	rev, err := src.Resolve(ctx, f.want.Remote, f.want.Ref)
 	if err != nil {
-		st.Err = err
-		return st, e.lastKnown(ctx, f, src)
+		return nil, err
 	}
-	if f.current(rev) {
-		st.Err = nil
-		return st, nil
+	if f.has(rev) {
+		return f.own, nil
 	}
 	snap, err := src.Fetch(ctx, f.want.Remote, f.want.Ref, rev)
-	if err != nil {
-		st.Err = err
-		return st, e.lastKnown(ctx, f, src)
+	if err == nil {
+		snap.Origin = cmp.Or(snap.Origin, f.want.Origin)
 	}
-	if rev != st.Revision {
-		st.Since = e.now()
-		e.log.Info("fetched", "feed", f.want.Name.String(), "rev", rev.Name)
-	}
-	if !f.foreign { // or else it has been filtered
-		snap.Tree = source.Filter(snap.Tree, f.want.Ignore)
-	}
-	snap.Origin = cmp.Or(snap.Origin, f.want.Origin)
-	st.Revision, st.Commit, st.Proven, st.Err = rev, snap.Commit, snap.Proven, nil
-	st.Origin, st.Metadata = snap.Origin, snap.Metadata
-	return st, snap
+	return snap, err
 }
 
 // An expirer is a source that reuses its answers for a while, and can be told
 // not to: somebody who asks to look now has just pushed.
 type expirer interface{ Expire(url string) }
 
-// current reports whether the tree that is here is the one at rev.
-func (f feed) current(rev source.Revision) bool {
-	return f.tree != nil && f.status.Revision == rev && f.terms == shapers(f.want)
+// lastKnown returns the tree at the last revision that could be had, while none
+// newer can. After a restart that is the one that the status tells.
+func (e *Engine) lastKnown(ctx context.Context, f feed, src source.Source, st *source.Status) made {
+	own := f.own
+	if own == nil || f.asked != askedFor(f.want) {
+		if f.tree != nil || f.status.Revision.IsZero() {
+			return f.made
+		}
+		rev := f.status.Own
+		if rev.IsZero() {
+			rev = f.status.Revision
+		}
+		var err error
+		if own, err = src.Fetch(ctx, f.want.Remote, f.want.Ref, rev); err != nil {
+			return f.made
+		}
+	}
+	m, err := e.shape(f, own, st)
+	if err != nil {
+		return f.made
+	}
+	return m
 }
 
-// shapers returns all that decides, beside the revision, what the tree of a feed
-// is.
-func shapers(f source.Feed) string {
-	proof, err := json.Marshal(f.Remote.Proof)
-	if err != nil {
-		panic("engine: " + err.Error()) // of bytes and strings
+// remember sees to it that a feed that is not to be followed still has the tree
+// that it had before a restart.
+func (e *Engine) remember(ctx context.Context, name source.FeedName, f feed) time.Time {
+	src, ok := e.c.Sources[f.want.Remote.Type]
+	if !ok || f.want.Err != nil || f.tree != nil || f.status.Revision.IsZero() {
+		return time.Time{}
 	}
-	ignore := ""
-	if f.Ignore != nil {
-		ignore = "+" + *f.Ignore
+	st := f.status
+	m := e.lastKnown(ctx, f, src, &st)
+	if ctx.Err() != nil {
+		return time.Time{}
 	}
-	return strings.Join([]string{string(proof), f.Ref.Layer, ignore}, "\n")
-}
-
-// lastKnown returns the tree at the revision that was current before a restart,
-// while the server cannot be asked for a newer one. It is nil if there is a tree
-// already, or none can be had.
-func (e *Engine) lastKnown(ctx context.Context, f feed, src source.Source) *source.Snapshot {
-	if f.tree != nil || f.status.Revision.IsZero() {
-		return nil
+	if m.tree == nil {
+		return e.now().Add(e.jitter(f.want.Every))
 	}
-	snap, err := src.Fetch(ctx, f.want.Remote, f.want.Ref, f.status.Revision)
-	if err != nil {
-		return nil
-	}
-	snap.Tree = source.Filter(snap.Tree, f.want.Ignore)
-	return snap
+	e.moved(name, f, st, m, time.Time{})
+	return time.Time{}
 }
 
 // moved takes in what became of a feed and, where there is a new tree, has all
 // units that use it look at it, first those that it concerns.
-func (e *Engine) moved(name source.FeedName, was feed, st source.Status, tree *source.Snapshot) {
-	diff, same := difference(was, tree)
+func (e *Engine) moved(name source.FeedName, was feed, st source.Status, m made, due time.Time) {
+	diff, same := difference(was, m)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	f := e.feeds[name]
 	if f == nil {
 		return
 	}
-	f.status = st
+	f.status, f.made, f.due = st, m, due
 	if f.fails++; st.Err == nil {
 		f.fails = 0
 	}
-	if tree == nil {
+	if m.tree == was.tree {
+		if was.due.IsZero() { // others may wait for this
+			e.recompose(name)
+		}
 		if f.foreign && !sameError(was.status.Err, st.Err) { // nobody else can say so
 			for _, u := range e.users.of(name) {
 				e.unitQ.Add(u, changed)
@@ -222,7 +259,6 @@ func (e *Engine) moved(name source.FeedName, was feed, st source.Status, tree *s
 		}
 		return
 	}
-	f.tree, f.terms = tree, shapers(was.want)
 	for _, u := range e.users.of(name) {
 		prio := changed
 		if same && e.units[u].status.Ready() && !e.c.Renderer.Touched(u.String(), diff) {
@@ -230,6 +266,7 @@ func (e *Engine) moved(name source.FeedName, was feed, st source.Status, tree *s
 		}
 		e.unitQ.Add(u, prio)
 	}
+	e.recompose(name)
 }
 
 // fewChanges is the number of changed names up to which a new revision is
@@ -238,11 +275,11 @@ const fewChanges = 10_000
 
 // difference returns what a new tree differs in from the one before, if that
 // can be told.
-func difference(was feed, tree *source.Snapshot) (names map[string]bool, ok bool) {
-	if was.tree == nil || tree == nil {
+func difference(was feed, m made) (names map[string]bool, ok bool) {
+	if was.tree == nil || m.tree == nil || m.tree == was.tree {
 		return nil, false
 	}
-	return trace.Diff(was.tree.Tree, tree.Tree, fewChanges)
+	return trace.Diff(was.tree.Tree, m.tree.Tree, fewChanges)
 }
 
 // lost takes in that a feed's tree could not be read. If that is since our copy
@@ -253,9 +290,17 @@ func (e *Engine) lost(f feed, err error) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if have := e.feeds[f.want.Name]; have != nil && have.tree == f.tree {
-		have.tree = nil
-		e.feedQ.Add(f.want.Name, changed)
+	have := e.feeds[f.want.Name]
+	if have == nil || have.tree != f.tree {
+		return
+	}
+	have.made = made{}
+	e.feedQ.Add(f.want.Name, changed)
+	for _, inc := range have.want.Include { // whichever it was
+		if part := e.feeds[inc.Feed]; part != nil {
+			part.made = made{}
+			e.feedQ.Add(inc.Feed, changed)
+		}
 	}
 }
 

@@ -25,9 +25,6 @@ type Publisher interface {
 // publish lets others have what a feed holds, if anybody is to have it. Our own
 // units do not wait for that. It returns what has become of the feed then.
 func (e *Engine) publish(ctx context.Context, was feed, st source.Status, tree *source.Snapshot) source.Status {
-	if tree == nil {
-		tree = was.tree
-	}
 	if e.c.Publisher == nil || tree == nil || st.Err != nil {
 		return st
 	}
@@ -61,18 +58,18 @@ func (e *Engine) accept(ctx context.Context, f feed) time.Time {
 	if !e.used(f.want.Name) {
 		return time.Time{}
 	}
-	st, tree := e.ask(ctx, f)
+	st, m := e.ask(ctx, f)
 	if ctx.Err() != nil {
 		return time.Time{}
 	}
-	e.moved(f.want.Name, f, st, tree)
+	e.moved(f.want.Name, f, st, m, time.Time{})
 	if st.Err == nil || st.Err == f.want.Err {
 		return time.Time{} // until they offer something else
 	}
 	if !sameError(st.Err, f.status.Err) {
 		e.log.Warn("fetch", "feed", f.want.Name.String(), "error", st.Err)
 	}
-	return e.feedRetry(f, st.Err)
+	return e.nextLook(f, st.Err)
 }
 
 // used reports whether any unit uses a feed. If none does, its tree is let go.
@@ -83,7 +80,7 @@ func (e *Engine) used(name source.FeedName) bool {
 		return true
 	}
 	if f := e.feeds[name]; f != nil {
-		f.tree, f.status = nil, source.Status{}
+		f.made, f.status = made{}, source.Status{}
 	}
 	return false
 }

@@ -234,6 +234,7 @@ func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " | ") }
 //	unit NAME [spec...]           a Kustomization
 //	kubeconfig SECRET NAME        puts a Secret with the kubeconfig of a cluster; there is one, "far"
 //	commit FEED FILE=OBJECTS...   to the feed's branch; see files
+//	secret NAME KEY=VALUE...      a Secret in flux-system
 //	break FEED MESSAGE            the feed's server answers with an error; without a message it does not
 //	edit OBJECT PATH=VALUE [by MANAGER]
 //	delete OBJECT
@@ -753,5 +754,9 @@ func (b *branches) Fetch(_ context.Context, at source.Remote, _ source.Ref, rev 
 	if n < 1 || n > len(all) {
 		return nil, errors.New("no such revision")
 	}
-	return &source.Snapshot{Revision: rev, Tree: all[n-1], Commit: source.Commit{Subject: fmt.Sprintf("commit %d", n)}}, nil
+	snap := &source.Snapshot{Revision: rev, Tree: all[n-1], Commit: source.Commit{Subject: fmt.Sprintf("commit %d", n)}}
+	if at.Proof != nil {
+		return snap, prove(snap, *at.Proof)
+	}
+	return snap, nil
 }

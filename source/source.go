@@ -21,6 +21,8 @@ type Remote struct {
 	Access   Access
 	Proof    *Proof        // what content must prove before it counts; nil means nothing
 	Timeout  time.Duration // for each Resolve and each Fetch; 0 means a minute
+
+	Submodules bool // of Git: fetch them too, and theirs
 }
 
 // A Proof is a signature that content must bear. What it says is not secret.
@@ -46,6 +48,8 @@ type Access struct {
 	Cert, Key          []byte // TLS client certificate and its key, PEM
 	Proxy              string // URL of an HTTP proxy, with user and password if it wants them
 	Issuer             *Issuer
+	App                *App   // who gets in by a token that it asks for; nil means nobody
+	Cloud              string // whose tokens this program gets by what it runs as: Azure; "" means none
 }
 
 // An Issuer gives out credentials for a while.
@@ -54,6 +58,24 @@ type Issuer struct {
 	Endpoint string // a URL; "" means where the machine that we run on says
 	Access   Access // to get in there
 }
+
+// Azure is a cloud; see Access.
+const Azure = "azure"
+
+// An App is a GitHub App. Like an Access it is secret.
+type App struct {
+	ID           string
+	Installation string // the id of where it is installed; "" means to ask by Owner
+	Owner        string // the organisation or the user at which it is installed
+	Key          []byte // RSA, PEM
+	API          string // URL of the server's API; "" means GitHub's own
+}
+
+// Format implements [fmt.Formatter] and gives nothing away.
+func (a App) Format(f fmt.State, _ rune) { fmt.Fprint(f, "(credentials)") }
+
+// MarshalJSON gives nothing away.
+func (a App) MarshalJSON() ([]byte, error) { return []byte(`"(credentials)"`), nil }
 
 // String implements [fmt.Stringer] and gives nothing away.
 func (a Access) String() string { return "(credentials)" }
@@ -107,6 +129,7 @@ type Snapshot struct {
 	Tree     fs.FS
 	Commit   Commit
 	Proven   string            // the Method by which it was proven; "" if it was not
+	Signed   string            // what was proven to be signed, and by whom: "commit '1f0c3d…' with key 'ED25…'"
 	Origin   string            // the revision that it was made from, where it says: "main@sha1:…"
 	Metadata map[string]string // what the publisher said of it
 }
@@ -162,6 +185,8 @@ type Feed struct {
 	Generation int64 // of the object that asks for it
 	Remote     Remote
 	Ref        Ref
+	Sparse     []string      // the only directories that are wanted, as [Local] reads them; nil means all
+	Include    []Include     // parts of other feeds' trees
 	Ignore     *string       // rules in gitignore's syntax; nil means the usual ones
 	Every      time.Duration // how often to resolve Ref
 	Paused     bool
@@ -173,10 +198,13 @@ type Feed struct {
 // A Status is what became of a feed.
 type Status struct {
 	Revision Revision          // of the newest snapshot
+	Own      Revision          // of that without what it includes
+	Included []Included        // in the order of Feed.Include
 	Commit   Commit            //
-	Proven   string            //
-	Origin   string            //
-	Metadata map[string]string //
+	Proven   string            // the Method by which that was proven; "" if it was not
+	Signed   string            // as of Snapshot
+	Origin   string            // likewise
+	Metadata map[string]string // likewise
 	Since    time.Time         // when that snapshot came
 	Err      error             // why the last attempt failed; nil if it did not
 	Token    string            // the last token that was heeded

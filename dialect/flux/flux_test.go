@@ -173,7 +173,7 @@ func explain(err error) string {
 var sentinels = map[string]error{
 	"source.ErrURL": source.ErrURL, "source.ErrAuth": source.ErrAuth, "source.ErrEmpty": source.ErrEmpty,
 	"source.ErrNetwork": source.ErrNetwork, "source.ErrNotFound": source.ErrNotFound, "source.ErrStorage": source.ErrStorage,
-	"source.ErrRef": source.ErrRef, "source.ErrContent": source.ErrContent, "source.ErrProof": source.ErrProof,
+	"source.ErrRef": source.ErrRef, "source.ErrContent": source.ErrContent, "source.ErrProof": source.ErrProof, "source.ErrInclude": source.ErrInclude,
 	"unit.ErrAccess": unit.ErrAccess, "unit.ErrNoSource": unit.ErrNoSource, "render.ErrNoPath": render.ErrNoPath,
 	"unit.ErrDependencies": unit.ErrDependencies, "unit.ErrHealth": unit.ErrHealth, "unit.ErrCanceled": unit.ErrCanceled,
 }
@@ -190,9 +190,28 @@ func issuerOf(i *source.Issuer) string {
 	return fmt.Sprint(i.Type, " ", i.Endpoint, " ", accessOf(i.Access))
 }
 
+// lacks are errors that are more than one of the sentinels.
+var lacks = map[string]func(why string) error{
+	"commit signature": func(why string) error { return &source.ProofError{Of: "commit", Why: why} },
+	"tag signature":    func(why string) error { return &source.ProofError{Of: "tag", Why: why} },
+	"tag unsigned":     func(why string) error { return &source.ProofError{Of: "tag", Unsigned: true, Why: why} },
+	"no feed":          func(why string) error { return lackOf(source.LacksFeed, why) },
+	"no tree":          func(why string) error { return lackOf(source.LacksTree, why) },
+	"no path":          func(why string) error { return lackOf(source.LacksPath, why) },
+}
+
+func lackOf(what, why string) error {
+	return &source.IncludeError{Feed: source.FeedName{Kind: "GitRepository", Namespace: "flux-system", Name: "lib"}, Lacks: what, Why: why}
+}
+
 // accessOf shows what a test may show.
 func accessOf(a source.Access) map[string]string {
+	app := ""
+	if a := a.App; a != nil {
+		app = strings.Join([]string{a.ID, a.Installation, a.Owner, string(a.Key), a.API}, " | ")
+	}
 	return filled(map[string]string{
+		"app": app, "cloud": a.Cloud,
 		"username": a.Username, "password": a.Password, "bearer": a.Bearer,
 		"cert": string(a.Cert), "key": string(a.Key), "proxy": a.Proxy, "issuer": issuerOf(a.Issuer),
 		"ca": string(a.CA), "identity": string(a.Identity), "knownHosts": string(a.KnownHosts),
@@ -215,7 +234,9 @@ type saying struct {
 	Artifact   source.Artifact
 	Commit     string // its subject
 	Origin     string
-	Proven     string
+	Proven     string // the method
+	Signed     string
+	Included   map[string]string // GitRepository to its revision
 	Metadata   map[string]string
 
 	AttemptedOrigin, AppliedOrigin string // of a unit: what its revisions were made from
@@ -266,11 +287,22 @@ func (c *tale) tell(data []byte) {
 }
 
 func (s saying) feed(c *tale) source.Status {
-	return source.Status{
+	st := source.Status{
 		Revision: revision(s.Revision), Commit: source.Commit{Subject: s.Commit}, Since: s.Since,
 		Err: s.err(c), Token: s.Token, Busy: s.Busy, Artifact: s.Artifact,
-		Origin: s.Origin, Proven: s.Proven, Metadata: s.Metadata,
+		Origin: s.Origin, Proven: s.Proven, Signed: s.Signed, Metadata: s.Metadata,
 	}
+	for name, r := range s.Included {
+		st.Own = revision(s.Revision)
+		st.Included = append(st.Included, source.Included{
+			Feed: source.FeedName{Kind: "GitRepository", Namespace: "flux-system", Name: name}, Revision: revision(r), Since: s.Since,
+		})
+	}
+	if st.Included != nil {
+		feed, _ := c.read()
+		st.Revision = feed.Composite(st.Own, st.Included)
+	}
+	return st
 }
 
 func (s saying) unit(c *tale) unit.Status {
@@ -315,6 +347,11 @@ func (s saying) err(c *tale) error {
 	}
 	words, input := strings.CutSuffix(s.Err, " [input]")
 	err := errors.New(words)
+	for name, lack := range lacks {
+		if w, ok := strings.CutSuffix(words, " ["+name+"]"); ok {
+			err = lack(w)
+		}
+	}
 	for name, is := range sentinels {
 		if w, ok := strings.CutSuffix(words, " ["+name+"]"); ok {
 			err = fmt.Errorf("%s%w", w, silent{is})

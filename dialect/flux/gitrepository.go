@@ -33,13 +33,42 @@ func (f flux) gitRepository(o object.Object, r dialect.Reader) (source.Feed, err
 		feed.Remote.URL, feed.Err = "", err
 		return feed, nil
 	}
-	secret, err := secretOf(repo, r)
+	err = f.letIn(&feed, repo, at, r)
+	return feed, err
+}
+
+// letIn sets what it takes to get in at a server, and what its content must
+// prove. Its error is r's.
+func (f flux) letIn(feed *source.Feed, repo sourcev1.GitRepository, at *url.URL, r dialect.Reader) error {
+	login, err := secretOf(repo.Namespace, repo.Spec.SecretRef, r)
 	if err != nil {
-		return feed, err
+		return err
 	}
-	feed.Remote.Access, feed.Err = secret.access(at)
+	way, err := secretOf(repo.Namespace, repo.Spec.ProxySecretRef, r)
+	if err != nil {
+		return err
+	}
+	var keys secret
+	if v := repo.Spec.Verification; v != nil {
+		if keys, err = secretOf(repo.Namespace, &v.SecretRef, r); err != nil {
+			return err
+		}
+	}
 	feed.Remote.URL = bare(at)
-	return feed, nil
+	if feed.Err = login.fits(repo.Spec.Provider, at); feed.Err != nil {
+		return nil
+	}
+	if feed.Remote.Access, feed.Err = login.access(at); feed.Err != nil {
+		return nil
+	}
+	if repo.Spec.Provider == sourcev1.GitProviderAzure {
+		feed.Remote.Access.Cloud = source.Azure
+	}
+	if feed.Remote.Access.Proxy, feed.Err = way.proxy(); feed.Err != nil {
+		return nil
+	}
+	feed.Remote.Proof, feed.Err = proofOf(repo.Spec, keys)
+	return nil
 }
 
 // bare returns u without the password in it, and without the user where
@@ -63,6 +92,14 @@ func follow(feed *source.Feed, spec sourcev1.GitRepositorySpec) {
 	}
 	if ref := spec.Reference; ref != nil {
 		feed.Ref = source.Ref{Branch: ref.Branch, Tag: ref.Tag, Semver: ref.SemVer, Name: ref.Name, Commit: ref.Commit}
+	}
+	feed.Remote.Submodules = spec.RecurseSubmodules
+	feed.Sparse = spec.SparseCheckout
+	for _, in := range spec.Include {
+		feed.Include = append(feed.Include, source.Include{
+			Feed: source.FeedName{Kind: GitRepository.Name, Namespace: feed.Name.Namespace, Name: in.GitRepositoryRef.Name},
+			From: in.FromPath, To: in.ToPath,
+		})
 	}
 	feed.Ignore = spec.Ignore
 	feed.Every = spec.Interval.Duration
@@ -96,12 +133,7 @@ func whyNot(s string, err error) string {
 // unfollowable returns an error that names what in spec is not supported yet.
 func unfollowable(spec sourcev1.GitRepositorySpec) error {
 	return unsupported(
-		field{"spec.include", len(spec.Include) > 0},
-		field{"spec.provider '" + spec.Provider + "'", spec.Provider != "" && spec.Provider != sourcev1.GitProviderGeneric},
-		field{"spec.proxySecretRef", spec.ProxySecretRef != nil},
-		field{"spec.recurseSubmodules", spec.RecurseSubmodules},
+		field{"spec.provider '" + spec.Provider + "'", spec.Provider == sourcev1.GitProviderAWS},
 		field{"spec.serviceAccountName", spec.ServiceAccountName != ""},
-		field{"spec.sparseCheckout", len(spec.SparseCheckout) > 0},
-		field{"spec.verify", spec.Verification != nil},
 	)
 }

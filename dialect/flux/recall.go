@@ -17,9 +17,14 @@ func (f flux) RecallFeed(o object.Object) source.Status {
 		Revision: revision(text(o, "artifact", "revision")),
 		Token:    text(o, "lastHandledReconcileAt"),
 		Origin:   text(o, "artifact", "metadata", firstMade),
+		Proven:   text(o, "sourceVerificationMode"),
 	}
 	if m := fields(o, "status", "artifact", "metadata"); len(m) > 0 {
 		st.Metadata = m
+	}
+	recallIncluded(&st, o)
+	if c, _, _ := conditionOf(o, sourceVerified); c.status == isTrue {
+		st.Signed = strings.TrimPrefix(c.message, verifiedPrefix)
 	}
 	if v, ok := o.Get("status", "artifact", "lastUpdateTime"); ok {
 		st.Since = parseStamp(v)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 
 	"github.com/sane-gitops/sane/dialect"
@@ -21,13 +22,13 @@ type secret struct {
 	data    map[string]string
 }
 
-// secretOf returns the Secret that repo refers to. Its error is r's.
-func secretOf(repo sourcev1.GitRepository, r dialect.Reader) (secret, error) {
-	ref := repo.Spec.SecretRef
+// secretOf returns the Secret in a namespace that ref refers to, if it does.
+// Its error is r's.
+func secretOf(namespace string, ref *meta.LocalObjectReference, r dialect.Reader) (secret, error) {
 	if ref == nil {
 		return secret{}, nil
 	}
-	return secretNamed(repo.Namespace, ref.Name, r)
+	return secretNamed(namespace, ref.Name, r)
 }
 
 // values returns what a Secret holds in its data and stringData, and the key
@@ -58,19 +59,25 @@ func fields(o object.Object, path ...string) map[string]string {
 	return out
 }
 
-var (
-	clientCertKeys = []string{"tls.crt", "tls.key", "certFile", "keyFile"}
-	githubAppKeys  = []string{"githubAppID", "githubAppInstallationID", "githubAppInstallationOwner", "githubAppPrivateKey"}
-)
+var githubAppKeys = []string{"githubAppID", "githubAppInstallationID", "githubAppInstallationOwner", "githubAppPrivateKey"}
 
-// access returns the credentials for a server.
-func (s secret) access(at *url.URL) (source.Access, error) {
+// unreadable says why nothing can be read of a Secret, or "".
+func (s secret) unreadable() string {
 	switch {
 	case s.missing:
 		_, name, _ := strings.Cut(s.name, "/")
-		return source.Access{}, denied("failed to get secret '" + s.name + `': secrets "` + name + `" not found`)
+		return "failed to get secret '" + s.name + `': secrets "` + name + `" not found`
 	case s.bad != "":
-		return source.Access{}, denied("secret '" + s.name + "': the value of '" + s.bad + "' is not base64")
+		return "secret '" + s.name + "': the value of '" + s.bad + "' is not base64"
+	}
+	return ""
+}
+
+// access returns the credentials for a server.
+func (s secret) access(at *url.URL) (source.Access, error) {
+	switch why := s.unreadable(); {
+	case why != "":
+		return source.Access{}, denied(why)
 	case at.Scheme == "ssh":
 		return s.ssh(at)
 	}
@@ -78,17 +85,16 @@ func (s secret) access(at *url.URL) (source.Access, error) {
 }
 
 func (s secret) http(at *url.URL) (source.Access, error) {
-	if err := unsupported(
-		field{"mTLS (tls.crt and tls.key of secret '" + s.name + "')", s.hasAny(clientCertKeys)},
-		field{"authentication as a GitHub app (secret '" + s.name + "')", s.hasAny(githubAppKeys)},
-	); err != nil {
-		return source.Access{}, err
-	}
 	a := source.Access{
 		Username: s.data["username"],
 		Password: s.data["password"],
 		Bearer:   s.data["bearerToken"],
 		CA:       bytesOf(s.data["ca.crt"], s.data["caFile"]),
+		Cert:     bytesOf(s.data["tls.crt"], s.data["certFile"]),
+		Key:      bytesOf(s.data["tls.key"], s.data["keyFile"]),
+	}
+	if (a.Cert == nil) != (a.Key == nil) {
+		return source.Access{}, denied("invalid '" + s.name + "' auth option: 'tls.crt' and 'tls.key' are required together")
 	}
 	if a.Username != "" && a.Password == "" {
 		return source.Access{}, denied("invalid '" + s.name + "' auth option: password required when username is set")
@@ -96,11 +102,69 @@ func (s secret) http(at *url.URL) (source.Access, error) {
 	if a.Username != "" && a.Bearer != "" {
 		return source.Access{}, denied("invalid '" + s.name + "' auth option: bearer token and username can't be set both")
 	}
+	if s.hasAny(githubAppKeys) {
+		var err error
+		a.App, err = s.app()
+		return a, err
+	}
 	if a.Username == "" && a.Bearer == "" {
 		a.Username = at.User.Username()
 		a.Password, _ = at.User.Password()
 	}
 	return a, nil
+}
+
+// app returns the GitHub App that the Secret tells of.
+func (s secret) app() (*source.App, error) {
+	a := &source.App{
+		ID:           s.data["githubAppID"],
+		Installation: s.data["githubAppInstallationID"],
+		Owner:        s.data["githubAppInstallationOwner"],
+		Key:          []byte(s.data["githubAppPrivateKey"]),
+		API:          s.data["githubAppBaseURL"],
+	}
+	why := ""
+	switch {
+	case a.ID == "":
+		why = "'githubAppID' is missing"
+	case len(a.Key) == 0:
+		why = "'githubAppPrivateKey' is missing"
+	case a.Installation == "" && a.Owner == "":
+		why = "'githubAppInstallationID' or 'githubAppInstallationOwner' is required"
+	case a.Installation != "" && a.Owner != "":
+		why = "only one of 'githubAppInstallationID' and 'githubAppInstallationOwner' may be set"
+	default:
+		return a, nil
+	}
+	return nil, denied("invalid github app secret '" + s.name + "': " + why)
+}
+
+// fits returns an error if what the Secret holds is not for that provider.
+func (s secret) fits(provider string, at *url.URL) error {
+	github := provider == sourcev1.GitProviderGitHub
+	switch {
+	case provider == sourcev1.GitProviderAzure && !isAzure(at):
+		return refuse(badProvider, nil, "provider azure is for https urls at dev.azure.com and visualstudio.com: its token is sent nowhere else")
+	case provider == sourcev1.GitProviderAzure && s.hasAny([]string{"ca.crt", "caFile"}):
+		return refuse(badProvider, nil, "secretRef '%s' has a ca.crt, which provider azure does not trust: whoever chose it could read its token", s.name)
+	case github && s.name == "":
+		return refuse(badProvider, nil, "secretRef with github app data must be specified when provider is set to github")
+	case s.unreadable() != "":
+		return nil
+	case github && !s.hasAny(githubAppKeys):
+		return refuse(badProvider, nil, "secretRef '%s' has no github app data but provider is set to github", s.name)
+	case github && at.Scheme == "ssh":
+		return refuse(badProvider, nil, "provider github needs an http or https url")
+	case !github && s.hasAny(githubAppKeys):
+		return refuse(badProvider, nil, "secretRef '%s' has github app data but provider is not set to github", s.name)
+	}
+	return nil
+}
+
+// isAzure reports whether a server is Azure DevOps.
+func isAzure(at *url.URL) bool {
+	host := strings.ToLower(at.Hostname())
+	return at.Scheme == "https" && (host == "dev.azure.com" || strings.HasSuffix(host, ".visualstudio.com"))
 }
 
 func (s secret) ssh(at *url.URL) (source.Access, error) {
@@ -140,4 +204,26 @@ func bytesOf(texts ...string) []byte {
 		}
 	}
 	return nil
+}
+
+// proxy returns the URL of the proxy that the Secret tells of, with who asks.
+func (s secret) proxy() (string, error) {
+	if s.name == "" {
+		return "", nil
+	}
+	if why := s.unreadable(); why != "" {
+		return "", denied(why)
+	}
+	address := s.data["address"]
+	if address == "" {
+		return "", denied("invalid proxy secret '" + s.name + "': key 'address' is missing")
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return "", denied("invalid proxy secret '" + s.name + "': 'address' is not a URL such as http://proxy.example.com:3128")
+	}
+	if s.data["username"] != "" || s.data["password"] != "" {
+		u.User = url.UserPassword(s.data["username"], s.data["password"])
+	}
+	return u.String(), nil
 }

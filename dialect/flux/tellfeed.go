@@ -3,10 +3,8 @@ package flux
 import (
 	"cmp"
 	"errors"
-	"strings"
 	"time"
 
-	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/fault"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/report"
@@ -23,9 +21,11 @@ func (f flux) TellFeed(o object.Object, feed source.Feed, was, st source.Status,
 	d.metadata(st)
 	d.outcome(v, v.doing())
 	d.fetched(v, st)
+	d.proven(feed, v, st)
 	if v.status == isTrue {
 		d.ignores(feed.Ignore)
 		d.selected(feed.Generation)
+		d.content(f.ArtifactBase, feed, st)
 	}
 	d.verified(feed, v, st)
 	if v.over {
@@ -71,6 +71,13 @@ var feedReasons = []kindReason{
 	{source.ErrEmpty, emptyRepository},
 	{source.ErrStorage, archiveFailed},
 	{source.ErrProof, verificationError},
+	{source.ErrProof, badVerificationMode},
+	{source.ErrProof, badGitObject},
+	{source.ErrProof, badTagSignature},
+	{source.ErrProof, badCommitSignature},
+	{source.ErrInclude, notFound},
+	{source.ErrInclude, noArtifact},
+	{source.ErrInclude, copyFailed},
 }
 
 // otherReasons are those of a kind's own, after feedReasons.
@@ -84,6 +91,12 @@ func feedFailure(kind string, err error) string {
 	if reason := reasonIn(err); reason != "" {
 		return reason
 	}
+	if errors.Is(err, source.ErrProof) {
+		return proofReason(err)
+	}
+	if errors.Is(err, source.ErrInclude) {
+		return includeReason(err)
+	}
 	for _, r := range append(feedReasons[:len(feedReasons):len(feedReasons)], otherReasons[kind]...) {
 		if r.is == nil || errors.Is(err, r.is) {
 			return r.reason
@@ -95,13 +108,19 @@ func feedFailure(kind string, err error) string {
 // hopeless reports whether only an edit of the object can cure err. What is
 // amiss with a repository or a Secret can be cured there.
 func hopeless(err error) bool {
-	for _, elsewhere := range []error{source.ErrAuth, source.ErrNotFound, source.ErrEmpty, source.ErrContent, source.ErrProof} {
+	if reasonIn(err) == badVerificationMode {
+		return true
+	}
+	for _, elsewhere := range []error{source.ErrAuth, source.ErrNotFound, source.ErrEmpty, source.ErrContent, source.ErrProof, source.ErrInclude} {
 		if errors.Is(err, elsewhere) {
 			return false
 		}
 	}
 	return fault.IsInput(err) || errors.Is(err, source.ErrURL)
 }
+
+// failures are the conditions that say what a failure has hit.
+var failures = []string{fetchFailed, storageFailed, includeUnavailable}
 
 // fetched writes the conditions that make up Ready.
 func (d *draft) fetched(v verdict, st source.Status) {
@@ -111,16 +130,26 @@ func (d *draft) fetched(v verdict, st source.Status) {
 			d.mark(condition{artifactOutdated, isTrue, "NewRevision", "new upstream revision"})
 		}
 	}
-	failed, other := fetchFailed, storageFailed
-	if v.reason == archiveFailed {
-		failed, other = other, failed
+	failed := fetchFailed
+	switch {
+	case v.reason == archiveFailed:
+		failed = storageFailed
+	case errors.Is(st.Err, source.ErrInclude):
+		failed = includeUnavailable
+	case errors.Is(st.Err, source.ErrProof): // see proven
+		failed = ""
 	}
 	switch v.status {
 	case isTrue:
-		d.unmark(failed, other, artifactOutdated)
+		d.unmark(artifactOutdated, fetchFailed, storageFailed, includeUnavailable)
 	case isFalse:
-		d.mark(condition{failed, isTrue, v.reason, v.message})
-		d.unmark(other)
+		for _, kind := range failures {
+			if kind == failed {
+				d.mark(condition{failed, isTrue, v.reason, v.message})
+			} else {
+				d.unmark(kind)
+			}
+		}
 	}
 }
 
@@ -132,12 +161,11 @@ func (d *draft) artifact(base string, n source.FeedName, st source.Status) {
 	}
 	a, same := st.Artifact, text(d.Object, "artifact", "revision") == st.Revision.Name
 	if a.Path == "" {
-		if same {
+		_, included := d.Get("status", "includedArtifacts")
+		if same && !included && len(st.Included) == 0 { // or else the revision does not say it all
 			return
 		}
-		a.Digest = cmp.Or(st.Revision.Digest, digest.Of([]byte(st.Revision.Name)))
-		_, hex, _ := strings.Cut(string(a.Digest), ":")
-		a.Path = strings.Join([]string{strings.ToLower(n.Kind), n.Namespace, n.Name, hex + ".tar.gz"}, "/")
+		a.Digest, a.Path = named(n, st.Revision)
 	}
 	since := stamp(cmp.Or(st.Since, d.now))
 	if same {

@@ -42,18 +42,21 @@ var heavy = map[string]string{
 	"github.com/sigstore/":                       "source/oci",
 	"github.com/notaryproject/":                  "source/oci",
 	"github.com/minio/minio-go":                  "source/bucket",
+	"github.com/ProtonMail/go-crypto":            "source/git",
+	"github.com/golang-jwt/jwt":                  "source/git",
+	"github.com/hiddeco/sshsig":                  "source/git",
 	"github.com/spf13/cobra":                     "cli",
 	"github.com/prometheus/client_golang":        "cli",
 	"sigs.k8s.io/structured-merge-diff":          "plan",
 	"github.com/fluxcd/pkg/envsubst":             "render/substitute",
 	"filippo.io/age":                             "render/sops",
-	"github.com/ProtonMail/go-crypto":            "render/sops",
 }
 
 // exempt lists packages that may import a heavy module beside its home.
 var exempt = map[string][]string{
 	"cluster/memory":     {"sigs.k8s.io/structured-merge-diff"},
 	"internal/ociserver": {"oras.land/oras-go"},
+	"render/sops":        {"github.com/ProtonMail/go-crypto"},
 }
 
 func layer(pkg string) int {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -26,6 +27,7 @@ type Options struct {
 	Username, Password string // HTTP basic; both "" means that none is asked for
 	Bearer             string // bearer token
 	TLS                bool   // serve HTTPS
+	Clients            []byte // certificates, PEM, of which a client must show one by TLS; nil means that none is asked for
 	Old                bool   // speak protocol 0 only and refuse to give commits by id, as old servers do
 	Addr               string // where to listen; "" means a free port of 127.0.0.1
 
@@ -67,6 +69,10 @@ func Start(dir string, opts Options) (*Server, error) {
 	}}
 	if opts.TLS {
 		s.http.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		if opts.Clients != nil {
+			s.http.TLS.ClientAuth, s.http.TLS.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
+			s.http.TLS.ClientCAs.AppendCertsFromPEM(opts.Clients)
+		}
 		s.http.StartTLS()
 	} else {
 		s.http.Start()

@@ -79,6 +79,7 @@ type Source struct {
 	temp    string   // private: the home of git, and secrets while they are used
 	lock    *os.File // held while Dir is ours
 	trees   *cache
+	tokens  tokens
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
@@ -309,11 +310,24 @@ func (s *Source) fetch(ctx context.Context, at source.Remote, ref source.Ref, re
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, p.timeout, errSlow(p.timeout))
 	defer cancel()
-	t, err := s.mirror(r, len(id)).snapshot(ctx, p, w, id)
+	m := s.mirror(r, len(id))
+	t, err := m.snapshot(ctx, p, w, id)
 	if err != nil {
 		return nil, err
 	}
-	return &source.Snapshot{Revision: rev, Tree: t, Commit: t.commit.Commit}, nil
+	snap := &source.Snapshot{Revision: rev, Tree: t, Commit: t.commit.Commit}
+	if at.Proof != nil {
+		if snap.Signed, err = m.verify(ctx, p, w, id, at.Proof); err != nil {
+			return nil, err
+		}
+		snap.Proven = at.Proof.Method
+	}
+	if at.Submodules {
+		if snap.Tree, err = s.withModules(ctx, p, t); err != nil {
+			return nil, err
+		}
+	}
+	return snap, nil
 }
 
 // Expire says that something has changed at url: the next Resolve will ask the
@@ -340,7 +354,7 @@ func told(verb string, at source.Remote, ref source.Ref, err error) error {
 		err = &failure{text: err.Error(), kind: source.ErrStorage}
 	}
 	told := fmt.Errorf("git: %s %s at %s: %w", verb, redact(at.URL), shown(ref), err)
-	if errors.Is(err, source.ErrURL) || errors.Is(err, source.ErrRef) {
+	if errors.Is(err, source.ErrURL) || errors.Is(err, source.ErrRef) || errors.Is(err, source.ErrProof) {
 		return fault.Input(told)
 	}
 	return told

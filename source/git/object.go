@@ -90,7 +90,7 @@ const (
 	program
 	directory
 	link
-	module
+	submodule
 	odd // what git does not write
 )
 
@@ -105,7 +105,7 @@ func (e entry) kind() kind {
 	case "120000":
 		return link
 	case "160000":
-		return module
+		return submodule
 	}
 	return odd
 }

@@ -2,12 +2,14 @@ package git
 
 import (
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -72,7 +74,7 @@ func (p *place) takeUser(u *url.URL) {
 		u.User = url.User(name)
 		return
 	}
-	if p.access.Username == "" && p.access.Password == "" && p.access.Bearer == "" {
+	if p.access.Username == "" && p.access.Password == "" && p.access.Bearer == "" && p.access.App == nil && p.access.Cloud == "" {
 		p.access.Username, p.access.Password = name, password
 	}
 }
@@ -101,7 +103,12 @@ func redact(text string) string {
 func (p place) key() string {
 	h := sha256.New()
 	a := p.access
-	for _, s := range []string{p.url, a.Username, a.Password, a.Bearer, string(a.CA), string(a.Identity), string(a.KnownHosts)} {
+	var app source.App
+	if a.App != nil {
+		app = *a.App
+	}
+	for _, s := range []string{p.url, a.Cloud, app.ID, app.Installation, app.Owner, string(app.Key), app.API, a.Username, a.Password, a.Bearer, string(a.CA), string(a.Identity), string(a.KnownHosts),
+		string(a.Cert), string(a.Key), a.Proxy} {
 		fmt.Fprintf(h, "%d:%s", len(s), s)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
@@ -109,7 +116,12 @@ func (p place) key() string {
 
 // hide removes p's secrets from text, if some server should repeat them.
 func (p place) hide(text string) string {
-	for _, secret := range []string{p.access.Password, p.access.Bearer} {
+	secrets := []string{p.access.Password, p.access.Bearer}
+	if u, err := url.Parse(p.access.Proxy); err == nil {
+		password, _ := u.User.Password()
+		secrets = append(secrets, u.User.String(), password)
+	}
+	for _, secret := range secrets {
 		if len(secret) > 3 {
 			text = strings.ReplaceAll(text, secret, "***")
 		}
@@ -185,12 +197,53 @@ func (p place) http(e *errand, temp string, polite bool) error {
 	if header != "" {
 		e.settings = append(e.settings, setting{"http.extraHeader", header}, setting{"http.followRedirects", "false"})
 	}
-	if len(a.CA) == 0 {
+	if err := p.tls(e, temp); err != nil {
+		return err
+	}
+	return p.proxy(e)
+}
+
+// tls tells git whom to trust, and what to prove itself by.
+func (p place) tls(e *errand, temp string) error {
+	a := p.access
+	if len(a.Cert)+len(a.Key) > 0 {
+		if _, err := tls.X509KeyPair(a.Cert, a.Key); err != nil {
+			return &failure{text: "the client certificate and its key can't be used: " + err.Error(), kind: source.ErrAuth}
+		}
+	}
+	for _, f := range []struct{ setting, name, data string }{
+		{"http.sslCAInfo", "ca", string(a.CA)},
+		{"http.sslCert", "cert", string(a.Cert)},
+		{"http.sslKey", "key", string(a.Key)},
+	} {
+		if f.data == "" {
+			continue
+		}
+		if f.name == "ca" {
+			f.data = string(systemCAs()) + "\n" + f.data
+		}
+		file, err := e.file(temp, f.name, f.data, 0o600)
+		if err != nil {
+			return err
+		}
+		e.settings = append(e.settings, setting{f.setting, file})
+	}
+	return nil
+}
+
+// proxy tells git by which way to go. What our own environment says of hosts
+// that need no proxy does not count: the proxy was named for this one.
+func (p place) proxy(e *errand) error {
+	if p.access.Proxy == "" {
 		return nil
 	}
-	file, err := e.file(temp, "ca", string(systemCAs())+"\n"+string(a.CA), 0o600)
-	e.settings = append(e.settings, setting{"http.sslCAInfo", file})
-	return err
+	u, err := url.Parse(p.access.Proxy)
+	if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
+		return &failure{text: "the proxy's address is not a URL such as http://proxy.example.com:3128", kind: source.ErrAuth}
+	}
+	e.settings = append(e.settings, setting{"http.proxy", u.String()}, setting{"http.proxyAuthMethod", "basic"})
+	e.env = append(e.env, "NO_PROXY=", "no_proxy=")
+	return nil
 }
 
 // systemCAs returns the certificates that the system trusts, since git's
@@ -207,6 +260,9 @@ func systemCAs() []byte {
 
 func (p place) ssh(e *errand, temp string) error {
 	a := p.access
+	if a.Proxy != "" {
+		return &failure{text: "a proxy is for http and https: ssh can't go by it", kind: source.ErrURL}
+	}
 	if len(a.Identity) == 0 {
 		return &failure{text: "an SSH identity is required", kind: source.ErrAuth}
 	}

@@ -90,8 +90,23 @@ func (s *Source) local(ctx context.Context, args ...string) ([]byte, error) {
 	return s.run(ctx, place{}, s.command(ctx, nil, args...))
 }
 
-// ask runs git on a server.
+// ask runs git on a server. Who gets in by a token that is not good any more asks
+// for another one.
 func (s *Source) ask(ctx context.Context, r *remote, p place, args ...string) ([]byte, error) {
+	for again := false; ; again = true {
+		in, err := s.login(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		out, err := s.askAs(ctx, r, in, args...)
+		if !errors.Is(err, source.ErrAuth) || !s.logout(p, in) || again {
+			return out, err
+		}
+	}
+}
+
+// askAs runs git on a server that p gets in at.
+func (s *Source) askAs(ctx context.Context, r *remote, p place, args ...string) ([]byte, error) {
 	r.mu.Lock()
 	polite := r.polite
 	r.mu.Unlock()
@@ -155,6 +170,9 @@ var classes = []struct {
 	{regexp.MustCompile(`(?i)not our ref|couldn't find remote ref`), "", source.ErrNotFound},
 	{regexp.MustCompile(`returned error: 30\d`), "", errRedirect},
 	{regexp.MustCompile(`(?i)host key verification failed|host key is known|REMOTE HOST IDENTIFICATION HAS CHANGED`), "the server's host key is not in known_hosts", source.ErrAuth},
+	{regexp.MustCompile(`(?i)(code|response) 407|returned error: 407|proxy authentication|was rejected by the SOCKS5`), "the proxy does not accept the credentials", source.ErrAuth},
+	{regexp.MustCompile(`(?i)proxy CONNECT aborted|from proxy after CONNECT|could not resolve proxy|CONNECT tunnel failed`), "the proxy does not let us through", source.ErrNetwork},
+	{regexp.MustCompile(`(?i)alert (bad certificate|certificate (required|unknown|expired|revoked)|unknown ca|handshake failure|access denied)|TLS fatal alert`), "the server breaks off TLS: it wants a client certificate, or another one", source.ErrAuth},
 	{regexp.MustCompile(`(?i)ssl certificate problem|certificate verif|SSL: no alternative|unable to get local issuer|self.signed certificate`), "the server's certificate is not trusted", source.ErrAuth},
 	{regexp.MustCompile(`(?i)permission denied \(|too many authentication failures|incorrect passphrase`), "the server does not accept the SSH identity", source.ErrAuth},
 	{regexp.MustCompile(`(?i)authentication failed|could not read (username|password)|terminal prompts disabled|returned error: 40[13]|access denied|invalid credentials`), "authentication required", source.ErrAuth},

@@ -92,7 +92,7 @@ func (s *snapshot) find(name string) (entry, error) {
 		switch e.kind() {
 		case link:
 			return entry{}, &leftOut{strings.TrimSuffix(name, "/"+rest), "symbolic link"}
-		case module:
+		case submodule:
 			return entry{}, &leftOut{strings.TrimSuffix(name, "/"+rest), "submodule"}
 		case odd:
 			return entry{}, fs.ErrNotExist

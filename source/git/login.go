@@ -1,0 +1,160 @@
+package git
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/sane-gitops/sane/source"
+)
+
+// tokenSlack is how long before its end a token is not used any more.
+const tokenSlack = 5 * time.Minute
+
+// An office hands out tokens by which to get in at a Git server.
+type office struct {
+	name string   // who asks for them, for people
+	key  [32]byte // of what it takes to get one
+	ask  func(ctx context.Context) (token string, until time.Time, err error)
+	use  func(a *source.Access, token string) // has a hold the token instead of what it takes
+}
+
+// A token is what an office has handed out last.
+type token struct {
+	mu    sync.Mutex // held while it is asked for
+	value string
+	until time.Time
+}
+
+// tokens are those of all offices. They are nowhere but in memory.
+type tokens struct {
+	mu  sync.Mutex
+	all map[[32]byte]*token // guarded by mu
+}
+
+// of returns the token of an office, which may be empty or too old.
+func (ts *tokens) of(o *office) *token {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if ts.all == nil {
+		ts.all = make(map[[32]byte]*token)
+	}
+	if ts.all[o.key] == nil {
+		ts.all[o.key] = new(token)
+	}
+	return ts.all[o.key]
+}
+
+func keyOf(parts ...string) [32]byte {
+	h := sha256.New()
+	for _, s := range parts {
+		fmt.Fprintf(h, "%d:%s", len(s), s)
+	}
+	return [32]byte(h.Sum(nil))
+}
+
+// office returns where p gets its tokens from, or nil if it needs none.
+func (s *Source) office(p place) *office {
+	switch {
+	case p.access.App != nil:
+		return s.githubOffice(p)
+	case p.access.Cloud == source.Azure:
+		return s.azureOffice(p)
+	}
+	return nil
+}
+
+// login returns p with the token by which it gets in, if it is by one.
+func (s *Source) login(ctx context.Context, p place) (place, error) {
+	o := s.office(p)
+	if o == nil {
+		return p, nil
+	}
+	t := s.tokens.of(o)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.value == "" || !s.Now().Before(t.until.Add(-tokenSlack)) {
+		value, until, err := o.ask(ctx)
+		if err != nil {
+			return place{}, fmt.Errorf("log in as %s: %w", o.name, err)
+		}
+		t.value, t.until = value, until
+	}
+	o.use(&p.access, t.value)
+	return p, nil
+}
+
+// logout forgets the token by which a server did not let used in, so that the
+// next is a new one. It reports whether there was one.
+func (s *Source) logout(p, used place) bool {
+	o := s.office(p)
+	if o == nil {
+		return false
+	}
+	t := s.tokens.of(o)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.value == used.access.Password || t.value == used.access.Bearer {
+		t.value = ""
+	}
+	return true
+}
+
+func denied(text string) error { return &failure{text: text, kind: source.ErrAuth} }
+
+// client returns a client on the same terms as git: whom to trust, and by which
+// way to go. It goes nowhere else than where it is sent.
+func (p place) client() (*http.Client, error) {
+	tr := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: 10 * time.Second}
+	if p.access.Proxy != "" {
+		u, err := url.Parse(p.access.Proxy)
+		if err != nil {
+			return nil, denied("the proxy's address is not a URL")
+		}
+		tr.Proxy = http.ProxyURL(u)
+	}
+	if len(p.access.CA) > 0 {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		pool.AppendCertsFromPEM(p.access.CA)
+		tr.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &http.Client{Transport: tr, CheckRedirect: stay}, nil
+}
+
+// maxAnswer is how much of an answer is read, in bytes.
+const maxAnswer = 1 << 20
+
+// send makes a request and returns the whole answer. Its errors give nothing of
+// the request away but the server.
+func send(client *http.Client, req *http.Request) (*http.Response, []byte, error) {
+	server := req.URL.Scheme + "://" + req.URL.Host
+	resp, err := client.Do(req)
+	if ctx := req.Context(); err != nil && ctx.Err() != nil {
+		return nil, nil, stopped(ctx)
+	}
+	if err != nil {
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err
+		}
+		return nil, nil, &failure{text: server + " can't be reached: " + err.Error(), kind: source.ErrNetwork}
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, nil, &failure{text: server + " breaks off: " + err.Error(), kind: source.ErrNetwork}
+	}
+	return resp, data, nil
+}
