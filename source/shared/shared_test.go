@@ -55,6 +55,8 @@ func TestGet(t *testing.T) {
 			wg.Wait()
 			a.Close()
 			time.Sleep(time.Minute)
+			a.mu.Lock()
+			defer a.mu.Unlock()
 			if len(a.all) > 0 {
 				t.Errorf("%s: remembered: %v", tt.name, a.all)
 			}
