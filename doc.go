@@ -18,7 +18,8 @@
 //
 // # Values
 //
-// Package trace records every read of a tree, that of a missing file included.
+// Package trace records every read of a tree, that of a missing file included,
+// and of facts beside it.
 // A Log holds for another tree if all its reads would come out the same; for
 // Git trees that is a comparison of object ids.
 //
@@ -31,14 +32,18 @@
 // disk, once for all who use it, and reads it as trees.
 //
 // Package inventory is the set of objects that a unit has made. Package health
-// judges an object by what it says of itself.
+// judges an object by what it says of itself; health/expr does so by
+// expressions of its users.
 //
 // Package render turns trees into objects. A [render.Keeper] keeps what a
-// renderer made, on disk and with its log, until a read would differ. Package
-// plan decides what is to be done: [plan.Make] takes what is wanted, what is
-// owned and what is known of the cluster, and returns stages of steps; it does
-// no I/O. Beside it are the rules by which objects are compared, taken over
-// from other field managers, and freed of what others left in them.
+// renderer made, on disk and with its log, until a read would differ. Beside a
+// tree and a recipe a renderer may ask for [render.Facts], such as the value of
+// a variable. What was made with a secret one lies sealed on disk, and is noted
+// as secret, so that no error and no plan shows it. Package plan decides what is
+// to be done: [plan.Make] takes what is wanted, what is owned and what is known
+// of the cluster, and returns stages of steps; it does no I/O. Beside it are the
+// rules by which objects are compared, taken over from other field managers, and
+// freed of what others left in them.
 //
 // Package unit is one thing to be kept as Git says, which is what a
 // Kustomization asks for, and its Status: how far it got, and why no further.
@@ -50,8 +55,9 @@
 // Package apply carries out the steps of a stage, or lets the server try them,
 // several at a time, and yields the outcome of each. Package observe watches
 // what was applied, one watch for each kind. Of an object it keeps a Sighting:
-// its health, and a digest of what managedFields says is ours, which changes if
-// anybody touches a field of ours.
+// its health, by everybody's rules and by the judges who have an interest in it,
+// and a digest of what managedFields says is ours, which changes if anybody
+// touches a field of ours. Cause finds out why a workload is not healthy.
 //
 // Package dialect says what it takes to speak another system's language:
 // custom resources in, feeds and units out; their statuses back, and events. It
@@ -64,20 +70,26 @@
 //   - source/git fetches into one bare mirror for each remote, by the git
 //     program, and reads trees by object id. It verifies signatures, puts
 //     submodules in their place, and logs in as a GitHub App.
+//   - source/oci pulls images from registries, and has them prove who signed
+//     them; source/bucket has the objects in S3's buckets. What they have in
+//     common is in source/shared, which asks once for many, and source/web.
 //   - source/artifact has the tarballs in which others hand out what they keep,
 //     as Flux's source-controller does, and hands out tarballs of what we keep.
 //   - render/plain renders directories of manifests, render/kustomize those
 //     with a kustomization file, and render/worker has that done by other
-//     processes of this program, within bounds of time and memory.
+//     processes of this program, within bounds of time and memory. There,
+//     render/sops decrypts what those two read and make, and render/substitute
+//     puts values for the names of variables in it.
 //   - cluster/kube is a cluster behind an API server; cluster/memory is one
 //     that answers as an API server does, for tests. Both pass
 //     cluster/clustertest, as sources pass source/sourcetest and renderers
 //     render/rendertest.
-//   - dialect/flux speaks GitRepository and Kustomization.
+//   - dialect/flux speaks GitRepository, OCIRepository, Bucket and Kustomization.
 //   - report/event writes Kubernetes events, report/webhook posts them.
 //   - install holds what a cluster needs before the program can run in it.
 //   - internal/gitserver serves repositories, for tests, the demo and the
-//     benchmark.
+//     benchmark; internal/ociserver and internal/s3server serve images and
+//     buckets.
 //
 // # Engine
 //
@@ -92,17 +104,19 @@
 //     that is different now, and all feeds that include a part of it.
 //   - A unit is handed out and brought as far as it can be brought (bring.go).
 //     Admit: is its source there, are the units before it ready at this
-//     revision? If not, it leaves the worker, and is queued again when that
-//     changes.
+//     revision, or as an expression has it (terms.go)? If not, it leaves the
+//     worker, and is queued again when that changes.
 //   - Render: most units get the result that was kept. If that is the same as
 //     before, and no object has changed since it was made (ledger.go), which is
 //     known without a request, the unit is done but for its new revision.
-//   - Plan: what is wanted is held against what was made and what is seen. The
-//     server tries all changes before the first is made.
+//   - Plan: what is wanted, but for the fields that are left to others
+//     (leave.go), is held against what was made and what is seen. The server
+//     tries all changes before the first is made.
 //   - Apply: the inventory is written first, what is meant beside what is
 //     there; then stage by stage, definitions and namespaces before the rest.
 //   - Observe: if the unit waits for health, it leaves the worker until a watch
-//     says that something has changed, or its time is up.
+//     says that something has changed, or its time is up. Before somebody is
+//     told that something is not well, its pods are asked why (ailment.go).
 //   - Prune: what is not wanted any more is deleted in reverse order, if it is
 //     ours.
 //   - Its status is written, if it says anything new, by the one function that

@@ -18,8 +18,9 @@ import (
 // A By says in whose name plans are carried out, and how many steps at a time.
 type By struct {
 	Manager  string
-	Parallel int  // 0 means 4
-	Brief    bool // of the objects in outcomes only what tells of their health is wanted, beside their metadata
+	Over     []string // managers that are taken over beside those of plan.TakenOver
+	Parallel int      // 0 means 4
+	Brief    bool     // of the objects in outcomes only what tells of their health is wanted, beside their metadata
 }
 
 func (b By) how(k object.Kind) cluster.How {
@@ -148,7 +149,7 @@ func put(ctx context.Context, c cluster.Cluster, s plan.Step, by By) (object.Obj
 	if err != nil || s.Exempt.Merge {
 		return live, err
 	}
-	patch, needed, err := plan.TakeOver(live, by.Manager)
+	patch, needed, err := plan.TakeOver(live, by.Manager, by.Over...)
 	if err != nil || !needed {
 		return live, err
 	}
@@ -218,7 +219,7 @@ func try(ctx context.Context, c cluster.Cluster, s plan.Step, by By) Outcome {
 		o.Step = judge(s, o.Live)
 	case errors.Is(o.Err, cluster.ErrInvalid) && inTheWay(ctx, c, s, by):
 		o.Step.Verb, o.Step.Why, o.Err = plan.Update, "others have put items beside ours that make it invalid", nil
-	case s.Replace && errors.Is(o.Err, cluster.ErrInvalid) && replaceable(s.ID.Kind) && fresh(ctx, c, s, how) == nil:
+	case s.Replace && s.UID != "" && fixed(o.Err) && replaceable(s.ID.Kind) && fresh(ctx, c, s, how) == nil:
 		o.Step.Verb, o.Step.Why, o.Err = plan.Recreate, "a field of it can't be changed: "+o.Err.Error(), nil
 	}
 	return o
@@ -237,11 +238,21 @@ func judge(s plan.Step, would object.Object) plan.Step {
 		s.Verb, s.Why = plan.Create, "not there yet"
 		return s
 	}
-	if s.Verb == plan.Create {
+	s.UID = would.UID()
+	switch {
+	case s.Exempt.Once:
+		s.Verb, s.Why = plan.Keep, "is there, and asks to be created once only"
+	case s.Verb == plan.Create:
 		s.Verb, s.Why = plan.Update, "is there, and is not ours yet"
 	}
-	s.UID = would.UID()
 	return s
+}
+
+// fixed reports whether it is fields of the object that were refused, as those
+// are that can't change, and not the object by somebody's policy.
+func fixed(err error) bool {
+	var e *cluster.Error
+	return errors.Is(err, cluster.ErrInvalid) && errors.As(err, &e) && len(e.Fields) > 0
 }
 
 // fresh lets the server try the object under a name that is not taken.

@@ -110,13 +110,28 @@ func TestRecreate(t *testing.T) {
 	if o := one(check, c, s); !errors.Is(o.Err, cluster.ErrInvalid) {
 		t.Fatalf("a change of what can't be changed: %v", o.Err)
 	}
-	s.Replace, s.UID = true, before.UID()
+	s.Replace = true
+	if o := one(check, c, s); !errors.Is(o.Err, cluster.ErrInvalid) {
+		t.Fatalf("with leave, of what is not known to be ours: %v", o.Err)
+	}
+	s.UID = before.UID()
 	o := one(check, c, s)
 	if o.Err != nil || o.Step.Verb != plan.Recreate {
 		t.Fatalf("with leave to replace: %s, %v", o.Step.Verb, o.Err)
 	}
 	if o = one(run, c, o.Step); o.Err != nil || o.Live.UID() == before.UID() {
 		t.Errorf("recreate: %v", o.Err)
+	}
+	// What a policy refuses stays, though it would not if it were new.
+	c.Fail(func(op string, id object.ID) error {
+		if op == "dry-run apply" && id.Name == "j" {
+			return cluster.ErrInvalid
+		}
+		return nil
+	})
+	s.UID = o.Live.UID()
+	if o := one(check, c, s); !errors.Is(o.Err, cluster.ErrInvalid) || o.Step.Verb == plan.Recreate {
+		t.Errorf("of an object that a policy refuses: %s, %v", o.Step.Verb, o.Err)
 	}
 	// What would be refused even if it were new stays as it is.
 	c.Fail(func(op string, id object.ID) error {
@@ -127,6 +142,38 @@ func TestRecreate(t *testing.T) {
 	})
 	if o := one(check, c, s); !errors.Is(o.Err, cluster.ErrInvalid) || o.Step.Verb == plan.Recreate {
 		t.Errorf("of an object that is invalid anyway: %s, %v", o.Step.Verb, o.Err)
+	}
+}
+
+func TestOnce(t *testing.T) {
+	c := memory.New()
+	s := step(plan.Create, cm(t, "x"))
+	s.Exempt.Once = true
+	if o := one(check, c, s); o.Err != nil || o.Step.Verb != plan.Create {
+		t.Errorf("what is not there: %s, %v", o.Step.Verb, o.Err)
+	}
+	if _, err := c.Create(t.Context(), cm(t, "theirs"), cluster.How{Manager: "them"}); err != nil {
+		t.Fatal(err)
+	}
+	if o := one(check, c, s); o.Err != nil || o.Step.Verb != plan.Keep {
+		t.Errorf("what is there: %s, %v", o.Step.Verb, o.Err)
+	}
+}
+
+func TestOverruled(t *testing.T) {
+	c := memory.New()
+	theirs := cm(t, "x").With(map[string]any{"a": "x", "b": "theirs"}, "data")
+	if _, err := c.Create(t.Context(), theirs, cluster.How{Manager: "legacy"}); err != nil {
+		t.Fatal(err)
+	}
+	s := step(plan.Create, cm(t, "x"))
+	if o := one(run, c, s); o.Err != nil || data(o.Live)["b"] != "theirs" {
+		t.Errorf("usually: %v, %v", data(o.Live), o.Err)
+	}
+	for o := range apply.Run(t.Context(), c, []plan.Step{s}, apply.By{Manager: us, Over: []string{"legacy"}}) {
+		if o.Err != nil || data(o.Live)["b"] != nil {
+			t.Errorf("overruled: %v, %v", data(o.Live), o.Err)
+		}
 	}
 }
 

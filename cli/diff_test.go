@@ -15,7 +15,7 @@ import (
 
 // TestDiff reads testdata/diff/*.txtar: "old" and "new" are objects, of which
 // an empty one is not there; "diff" is what is shown of them, and "fields" the
-// names of what differs.
+// names of what differs. "secrets" are words that must not be shown.
 func TestDiff(t *testing.T) {
 	files, err := filepath.Glob("testdata/diff/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -28,6 +28,7 @@ func TestDiff(t *testing.T) {
 				t.Fatal(err)
 			}
 			old, now := masked(parse(t, a, "old"), parse(t, a, "new"))
+			old, now = discreet(old, now, secretsIn(a))
 			d := diffOf(body(old), body(now))
 			var b strings.Builder
 			for _, l := range d.lines {
@@ -37,6 +38,15 @@ func TestDiff(t *testing.T) {
 			check(t, file, a, "fields", strings.Join(append(d.fields, ""), "\n"))
 		})
 	}
+}
+
+func secretsIn(a *txtar.Archive) []string {
+	for _, f := range a.Files {
+		if f.Name == "secrets" {
+			return strings.Fields(string(f.Data))
+		}
+	}
+	return nil
 }
 
 func parse(t *testing.T, a *txtar.Archive, name string) object.Object {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/dialect"
+	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/engine"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/plan"
@@ -218,7 +219,7 @@ func (p *planning) show(ctx context.Context, wanted []object.Object) error {
 
 // preview plans the unit that o asks for.
 func (p *planning) preview(ctx context.Context, o object.Object) (engine.Preview, error) {
-	asked, err := p.says.Read(o, none{})
+	asked, err := p.says.Read(o, reader{ctx, p.at.Cluster})
 	if err != nil {
 		return engine.Preview{}, err
 	}
@@ -339,7 +340,7 @@ func (p *planning) fetch(ctx context.Context, f source.Feed, revision string) (f
 	if foreign(f) && revision != "" {
 		return nil, fmt.Errorf("%s: others keep it, at %s alone: leave out --revision, or let --path stand for it", f.Name, f.Ref.Name)
 	}
-	ref := refAt(f.Ref, revision)
+	ref := refAt(f, revision)
 	rev, err := src.Resolve(ctx, f.Remote, ref)
 	if err != nil {
 		return nil, err
@@ -354,9 +355,17 @@ func (p *planning) fetch(ctx context.Context, f source.Feed, revision string) (f
 var commitID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
 // refAt returns what people mean by a revision: a commit, with or without the
-// words that Flux has before it, a whole ref name, or a branch. "" leaves ref
-// as it is.
-func refAt(ref source.Ref, revision string) source.Ref {
+// words that Flux has before it, a whole ref name, or a branch; of an image a
+// digest or a tag. "" leaves the feed's ref as it is.
+func refAt(f source.Feed, revision string) source.Ref {
+	ref := f.Ref
+	if f.Remote.Type == "oci" && revision != "" {
+		ref.Digest, ref.Semver, ref.Tag = "", "", revision
+		if i := strings.LastIndex(revision, "sha256:"); i >= 0 {
+			ref.Digest = digest.Digest(revision[i:])
+		}
+		return ref
+	}
 	id := revision[strings.LastIndexAny(revision, ":@")+1:]
 	switch {
 	case revision == "":
@@ -396,6 +405,7 @@ func linesOf(v engine.Preview) []line {
 			continue
 		}
 		live, would := masked(content(v.Live[s.ID]), content(wouldBe(s, v)))
+		live, would = discreet(live, would, v.Secrets)
 		out = append(out, line{s, diffOf(body(live), body(would))})
 	}
 	return out

@@ -80,7 +80,12 @@ type Speech struct {
 	Controllers           []string        // whose objects to keep, or of which kinds; nil means all
 	Gates                 map[string]bool // features that are not as usual
 	ArtifactBase          string          // what artifacts' URLs begin with; "" means that none are served
+	AgeSecret             string          // "namespace/name" of a Secret with age keys, for who names no keys; "" means none
 	Log                   *slog.Logger    // nil means slog.Default()
+
+	// Early are kinds of which objects are applied, and waited for, before most
+	// others. nil means none.
+	Early []object.Kind
 }
 
 // An Offering is what is asked of [Program.Offer].

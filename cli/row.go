@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,7 +81,7 @@ var unitColumns = []column{
 
 var feedColumns = []column{
 	{"URL", true, func(s subject) string { return s.feed.Remote.URL }},
-	{"REF", true, func(s subject) string { return refOf(s.feed.Ref) }},
+	{"REF", true, func(s subject) string { return refOf(s.feed) }},
 	{"SUSPENDED", true, func(s subject) string { return truth(s.feed.Paused) }},
 }
 
@@ -89,8 +90,15 @@ func truth(b bool) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
-// refOf returns the part of a ref that counts.
-func refOf(r source.Ref) string {
+// refOf returns the part of a feed's ref that counts.
+func refOf(f source.Feed) string {
+	r := f.Ref
+	switch f.Remote.Type {
+	case "oci":
+		return cmp.Or(string(r.Digest), r.Semver, r.Tag, "latest")
+	case "bucket":
+		return path.Join(r.Name, r.Prefix)
+	}
 	return cmp.Or(r.Commit, r.Name, r.Semver, r.Tag, r.Branch, "master")
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/engine"
+	"github.com/sane-gitops/sane/object"
 )
 
 // A daemon is one `sane run`.
@@ -34,6 +35,9 @@ type daemon struct {
 	account        string
 	guard          string
 	controllers    []string
+	over           []string
+	early          string
+	ageSecret      string
 	gates          map[string]string
 
 	dir     string
@@ -75,7 +79,10 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.StringVar(&r.account, "default-service-account", "", "`NAME` of the service account that Kustomizations act as which name none")
 	f.StringVar(&r.guard, "deletion-guard", "on", "hold the deletion of all objects of a Kustomization, or of most of many, until it is approved: on or off")
 	f.StringSliceVar(&r.controllers, "controllers", nil, "do the work of these of Flux's controllers, or that on these kinds, only: source-controller, kustomize-controller, GitRepository, Kustomization (default all)")
+	f.StringArrayVar(&r.over, "override-manager", nil, "field `MANAGER` whose fields of our objects become ours, beside kubectl's; may be given more than once")
+	f.StringVar(&r.early, "custom-apply-stage-kinds", "", "`KINDS` to be applied and waited for before most others: rbac.authorization.k8s.io/Role,example.com/Widget")
 	f.StringToStringVar(&r.gates, "feature-gates", nil, "Flux's feature gates, such as ExternalArtifact=true")
+	f.StringVar(&r.ageSecret, "sops-age-secret", "", "`NAME` of a Secret beside us ($RUNTIME_NAMESPACE) with age keys, for Kustomizations with decryption and no secretRef")
 	r.offer.flags(f)
 	f.StringVar(&r.dir, "data-dir", "/data", "`DIR` for mirrors and kept results")
 	f.StringVar(&r.events, "events-addr", "", "`URL` to post events to")
@@ -86,6 +93,7 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.StringVar(&r.encoding, "log-encoding", "", "`FORMAT`: json or text (default text on a terminal, json elsewhere)")
 	f.Duration("requeue-dependency", 0, "accepted and not needed: dependencies are watched")
 	f.Int("http-retry", 0, "accepted and not needed: an artifact is asked for until it is there")
+	f.Bool("no-remote-bases", true, "accepted and not needed: remote bases are never fetched")
 }
 
 func (r *daemon) run(cmd *cobra.Command) (err error) {
@@ -99,7 +107,7 @@ func (r *daemon) run(cmd *cobra.Command) (err error) {
 	if err := r.offer.check(); err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
-	for _, name := range []string{"requeue-dependency", "http-retry"} {
+	for _, name := range []string{"requeue-dependency", "http-retry", "no-remote-bases"} {
 		if f := cmd.Flags().Lookup(name); f.Changed {
 			r.log.Info("--" + name + " is " + f.Usage)
 		}
@@ -188,7 +196,7 @@ func (r *daemon) serve(ctx context.Context) error {
 		return fmt.Errorf("run: %w", err)
 	}
 	defer pages.close()
-	says, err := r.speech(pages)
+	says, err := r.speech(pages, place.Namespace)
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
@@ -203,11 +211,20 @@ func (r *daemon) serve(ctx context.Context) error {
 	return r.lead(ctx, place, says)
 }
 
-// speech returns the dialect that the flags ask for.
-func (r *daemon) speech(pages *pages) (dialect.Dialect, error) {
+// speech returns the dialect that the flags ask for, of a controller in a
+// namespace.
+func (r *daemon) speech(pages *pages, namespace string) (dialect.Dialect, error) {
 	base, err := r.offer.base(pages.at("storage"))
 	if err != nil {
 		return nil, err
+	}
+	early, err := kindsIn(r.early)
+	if err != nil {
+		return nil, fmt.Errorf("--custom-apply-stage-kinds: %w", err)
+	}
+	age := ""
+	if r.ageSecret != "" {
+		age = namespace + "/" + r.ageSecret
 	}
 	gates := make(map[string]bool)
 	for name, v := range r.gates {
@@ -217,8 +234,24 @@ func (r *daemon) speech(pages *pages) (dialect.Dialect, error) {
 	}
 	return r.Dialect(Speech{
 		NoCrossNamespace: r.noCross, DefaultServiceAccount: r.account, Guard: r.guard != "off", Controllers: r.controllers,
-		Gates: gates, ArtifactBase: base, Log: r.log,
+		Gates: gates, Early: early, ArtifactBase: base, AgeSecret: age, Log: r.log,
 	})
+}
+
+// kindsIn reads a list of kinds such as "Service,apps/Deployment".
+func kindsIn(list string) ([]object.Kind, error) {
+	var kinds []object.Kind
+	for _, s := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
+		group, name, ok := strings.Cut(s, "/")
+		if !ok {
+			group, name = "", s
+		}
+		if name == "" || strings.Contains(name, "/") {
+			return nil, fmt.Errorf("%q is not a kind: want GROUP/KIND, without a version", s)
+		}
+		kinds = append(kinds, object.Kind{Group: group, Name: name})
+	}
+	return kinds, nil
 }
 
 // lead keeps units while no other process does.
@@ -258,7 +291,7 @@ func (r *daemon) keep(ctx context.Context, place *Place, says dialect.Dialect) (
 		Cluster: place.Cluster, Remote: place.Remote, Sources: gear.Sources, Renderer: gear.Renderer, Dialect: says,
 		Dir:   filepath.Join(r.dir, "units"),
 		Units: r.units, Feeds: r.feeds, Applies: r.applies,
-		Selector: r.selector, Kept: r.counts.kept, Rendered: r.counts.rendered, Log: r.log,
+		Over: r.over, Selector: r.selector, Kept: r.counts.kept, Rendered: r.counts.rendered, Log: r.log,
 	}
 	if shelf != nil {
 		c.Publisher = shelf

@@ -128,7 +128,7 @@ func TestRefAt(t *testing.T) {
 		{"sha1:" + id, source.Ref{Branch: "main", Commit: id}},
 		{id[:12], source.Ref{Branch: id[:12]}},
 	} {
-		if got := refAt(was, tt.revision); got != tt.want {
+		if got := refAt(source.Feed{Ref: was}, tt.revision); got != tt.want {
 			t.Errorf("%q: got %+v, want %+v", tt.revision, got, tt.want)
 		}
 	}

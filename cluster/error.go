@@ -22,6 +22,10 @@ type Error struct {
 	What string // "Deployment/apps/web", or "Deployment.apps" for a kind
 	Why  string // the server's words with all its causes, without a Secret's content
 	Err  error  // one of the errors of this package, or of the context
+
+	// Fields are what the server found invalid, if each of its causes names a
+	// field. It is nil if admission refused the object: that names none.
+	Fields []string
 }
 
 // Error returns "apply Deployment/apps/web: why not".
@@ -39,6 +43,7 @@ func Refused(op string, id object.ID, err error) *Error {
 	if !errors.As(err, &status) {
 		return e
 	}
+	e.Fields = fields(status.Status())
 	if s := status.Status(); id.Kind == secret {
 		e.Why = masked(s)
 	} else {
@@ -187,6 +192,18 @@ func maskedCause(c metav1.StatusCause) string {
 		return "field is immutable"
 	}
 	return "invalid value (withheld)"
+}
+
+// fields returns the fields that all causes name, or nil if one names none.
+func fields(s metav1.Status) []string {
+	var all []string
+	for _, c := range causes(s) {
+		if c.Field == "" {
+			return nil
+		}
+		all = append(all, c.Field)
+	}
+	return slices.Compact(all)
 }
 
 // causes returns the causes in s in order.

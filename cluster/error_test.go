@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,6 +91,22 @@ func TestRefusedSecret(t *testing.T) {
 		err := Refused("apply", password, tt.err)
 		if want := "apply Secret/apps/password: " + tt.text; err.Error() != want {
 			t.Errorf("%s: %q, want %q", tt.name, err, want)
+		}
+	}
+}
+
+func TestRefusedFields(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		err  error
+		want []string
+	}{
+		{"fields", invalid(field.Invalid(spec, 1, "field is immutable"), field.Forbidden(spec.Child("a"), "updates are forbidden")), []string{"spec", "spec.a"}},
+		{"a policy", status(422, "denied request: not today"), nil},
+		{"a webhook", apierrors.NewForbidden(deployments, "web", errors.New("denied")), nil},
+	} {
+		if got := Refused("apply", web, tt.err).Fields; !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
 }

@@ -10,7 +10,10 @@ import (
 )
 
 // afterOthers reports whether all units before this one are ready.
-func (r *run) afterOthers() bool {
+func (r *run) afterOthers() bool { return r.inOrder() && r.admitted() }
+
+// inOrder reports whether those are that no expression speaks for.
+func (r *run) inOrder() bool {
 	e := r.e
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -18,6 +21,9 @@ func (r *run) afterOthers() bool {
 		return r.fail(fault.Input(fmt.Errorf("%w: units wait for each other in a circle: %s", unit.ErrDependencies, cycle)))
 	}
 	for _, name := range r.u.After {
+		if r.terms.replaces(name) {
+			continue
+		}
 		if why := e.notReady(name, r.u); why != "" {
 			return r.wait(unit.OnUnit, "dependency '%s/%s' is not ready: %s", name.Namespace, name.Name, why)
 		}

@@ -66,7 +66,7 @@ func (r *run) admit() bool {
 // changed.
 func (r *run) render(ctx context.Context, res *render.Result) bool {
 	r.st.Phase = unit.Rendering
-	r.st.Attempted = r.src.status.Revision
+	r.st.Attempted, r.st.AttemptedOrigin = r.src.status.Revision, r.src.tree.Origin
 	got, err := r.e.rendered(ctx, r.u, r.src)
 	if err != nil {
 		r.e.lost(r.src, err)
@@ -79,7 +79,7 @@ func (r *run) render(ctx context.Context, res *render.Result) bool {
 
 // rendered returns what a unit makes of its source's tree.
 func (e *Engine) rendered(ctx context.Context, u unit.Unit, src feed) (render.Result, error) {
-	res, fresh, err := e.c.Renderer.Render(ctx, u.Name.String(), render.Input{Tree: src.tree.Tree, Recipe: u.Recipe})
+	res, fresh, err := e.c.Renderer.Render(ctx, u.Name.String(), render.Input{Tree: src.tree.Tree, Recipe: u.Recipe, Facts: u.Facts})
 	if err != nil {
 		return res, err
 	}
@@ -94,13 +94,12 @@ func (e *Engine) rendered(ctx context.Context, u unit.Unit, src feed) (render.Re
 
 // late reports whether the unit has waited for as long as it may for one thing.
 func (r *run) late(on unit.On) bool {
-	g := goal{r.st.Generation, r.src.status.Revision}
-	return !r.k.since.IsZero() && r.k.on == on && r.k.goal == g && r.e.now().Sub(r.k.since) >= r.u.Timeout
+	return !r.k.since.IsZero() && r.k.on == on && r.k.goal == r.goal() && r.e.now().Sub(r.k.since) >= r.u.Timeout
 }
 
 // deadline returns when the unit will have waited for as long as it may.
 func (r *run) deadline(on unit.On) time.Time {
-	if g := (goal{r.st.Generation, r.src.status.Revision}); r.k.since.IsZero() || r.k.on != on || r.k.goal != g {
+	if r.k.since.IsZero() || r.k.on != on || r.k.goal != r.goal() {
 		return r.e.now().Add(r.u.Timeout)
 	}
 	return r.k.since.Add(r.u.Timeout)
@@ -113,36 +112,22 @@ func (r *run) observe(ctx context.Context) bool {
 	if err := r.mayLook(ctx); err != nil {
 		return r.fail(err)
 	}
-	var waits, failed []string
+	if err := r.lookAt(ctx); err != nil {
+		return r.fail(err)
+	}
+	r.sick = nil
 	for _, id := range r.toObserve() {
-		s, seen := r.in.look.See(id)
-		if !seen && len(r.u.Checks) > 0 && !r.u.Wait {
-			if err := r.in.look.WatchObject(ctx, id); err != nil {
-				return r.fail(err)
-			}
-			s, seen = r.in.look.See(id)
-		}
-		if !seen {
-			s.Health = health.Of(object.Object{})
-		}
-		r.st.Health = health.Worst(r.st.Health, s.Health)
-		switch s.Health.Status {
-		case health.Healthy:
-		case health.Degraded:
-			failed = append(failed, fmt.Sprintf("%s: %s", id, s.Health.Why))
-		default:
-			waits = append(waits, fmt.Sprintf("%s: %s", id, s.Health.Why))
+		v := r.health(id)
+		r.st.Health = health.Worst(r.st.Health, v)
+		if v.Status != health.Healthy {
+			r.sick = append(r.sick, ailment{id: id, Verdict: v})
 		}
 	}
-	switch {
-	case len(failed) > 0:
-		return r.fail(fmt.Errorf("%w: %s", unit.ErrHealth, strings.Join(failed, "; ")))
-	case len(waits) == 0:
+	if len(r.sick) == 0 {
 		return true
-	case r.late(unit.OnHealth):
-		return r.fail(fmt.Errorf("%w: timeout after %s waiting for %s", unit.ErrHealth, r.u.Timeout, strings.Join(waits, "; ")))
 	}
-	return r.wait(unit.OnHealth, "%s", strings.Join(waits, "; "))
+	r.tooLate = r.late(unit.OnHealth)
+	return r.unwell()
 }
 
 // mayLook returns an error if the unit is not allowed to see an object whose
@@ -211,7 +196,7 @@ func (r *run) prune(ctx context.Context, p plan.Plan) bool {
 // done ends the run well.
 func (r *run) done() bool {
 	r.st.Phase = unit.Done
-	r.st.Applied = r.st.Attempted
+	r.st.Applied, r.st.AppliedOrigin = r.st.Attempted, r.st.AttemptedOrigin
 	return true
 }
 

@@ -28,7 +28,7 @@ func (r *run) apply(ctx context.Context, p *plan.Plan) bool {
 		return false
 	}
 	r.st.Phase = unit.Applying
-	r.made.begin(r.st.Rendered, meant)
+	r.made.begin(r.st.Rendered, r.under(), meant)
 	for n, s := range p.Stages {
 		if n > 0 && !r.check(ctx, p, n, true) || !r.stage(ctx, *p, p.Stages[n]) {
 			return false
@@ -71,7 +71,7 @@ func (r *run) stage(ctx context.Context, p plan.Plan, s plan.Stage) bool {
 			refused = append(refused, o)
 			continue
 		}
-		r.made.Objects[o.Step.ID] = madeAs(o.Step, r.in.look.Note(o.Live))
+		r.made.Objects[o.Step.ID] = r.madeAs(o.Step, r.in.look.Note(o.Live))
 		if slices.Contains(r.drift, o.Step.ID) {
 			r.k.fought(o.Step.ID, r.e.now())
 		}
@@ -85,13 +85,15 @@ func (r *run) stage(ctx context.Context, p plan.Plan, s plan.Stage) bool {
 
 // keep notes what is known of an object that the plan leaves alone.
 func (r *run) keep(s plan.Step) {
-	if a, ok := r.made.Objects[s.ID]; ok && a.Want == markOf(s.Want.JSON()) {
+	if a, ok := r.made.Objects[s.ID]; ok && a.Want == r.mark(s.Want) {
 		return
 	}
-	r.made.Objects[s.ID] = madeAs(s, observe.Sighting{})
+	r.made.Objects[s.ID] = r.madeAs(s, observe.Sighting{})
 }
 
-func (r *run) by() apply.By { return apply.By{Manager: manager, Parallel: r.e.c.Applies, Brief: true} }
+func (r *run) by() apply.By {
+	return apply.By{Manager: manager, Over: r.e.c.Over, Parallel: r.e.c.Applies, Brief: true}
+}
 
 // check lets the server try all changes that it can judge before anything is
 // changed: from stage n on, or stage n alone where that had to wait for the ones
@@ -162,7 +164,7 @@ func (r *run) certain(p plan.Plan) bool {
 			if step.Changes() {
 				changes++
 			}
-			if step.Changes() && step.Replace {
+			if step.Changes() && (step.Replace || step.Exempt.Once) {
 				return false
 			}
 		}
@@ -175,7 +177,7 @@ func (r *run) settled(s plan.Stage) bool {
 	for _, step := range s.Steps {
 		seen, _ := r.in.look.See(step.ID)
 		switch {
-		case step.Exempt.Ignore || seen.Health.Status == health.Healthy:
+		case step.Exempt.Ignore || step.Exempt.Once && step.Verb == plan.Keep || seen.Health.Status == health.Healthy:
 		case r.late(unit.OnStage):
 			return r.fail(fmt.Errorf("%w: timeout waiting for %s: %s", unit.ErrHealth, step.ID, seen.Health.Why))
 		default:

@@ -26,7 +26,7 @@ import (
 func (r *run) asMade(ctx context.Context, rendered digest.Digest) bool {
 	r.recall()
 	m := &r.made
-	if m.Rendered != rendered || m.Partial || len(m.Objects) != len(r.st.Owned) {
+	if m.Rendered != rendered || m.Under != r.under() || m.Partial || len(m.Objects) != len(r.st.Owned) {
 		return false
 	}
 	if r.watch(ctx, r.st.Owned) != nil {
@@ -86,6 +86,7 @@ func (r *run) state(ctx context.Context, objects []object.Object) (plan.State, e
 	st := plan.State{Owned: maps.Clone(r.st.Owned), Known: make(map[object.ID]plan.Known)}
 	meant := make(inventory.Set)
 	for _, o := range objects {
+		r.secrets = append(r.secrets, render.Secrets(o)...)
 		o, file := render.From(o)
 		o, err := own(ctx, r.in, o, r.u)
 		if err != nil {
@@ -97,12 +98,15 @@ func (r *run) state(ctx context.Context, objects []object.Object) (plan.State, e
 	if err := r.watch(ctx, r.st.Owned.Union(meant)); err != nil {
 		return st, err
 	}
+	if err := r.leave(ctx, st.Want); err != nil {
+		return st, err
+	}
 	if err := r.adopt(ctx, st.Want); err != nil {
 		return st, err
 	}
 	for _, w := range st.Want {
 		id := w.Object.ID()
-		if k, ok := r.known(ctx, id, markOf(w.Object.JSON())); ok {
+		if k, ok := r.known(ctx, id, r.mark(w.Object)); ok {
 			st.Known[id] = k
 		}
 	}
@@ -133,7 +137,7 @@ func (r *run) adopt(ctx context.Context, want []plan.Want) error {
 		id := w.Object.ID()
 		s, _ := r.in.look.See(id)
 		_, known := r.made.Objects[id]
-		if known || s.Owner != r.u.Name || s.Gone || s.Entry == (observe.Entry{}) || s.Usurped {
+		if known || s.Owner != r.u.Name || s.Gone || s.Entry == (observe.Entry{}) || s.Usurped != (observe.Entry{}) {
 			continue
 		}
 		g.Go(func() error {
@@ -146,7 +150,7 @@ func (r *run) adopt(ctx context.Context, want []plan.Want) error {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			found[id] = madeAs(plan.Step{Want: w.Object, Exempt: w.Exempt}, r.in.look.Note(live))
+			found[id] = r.madeAs(plan.Step{Want: w.Object, Exempt: w.Exempt}, r.in.look.Note(live))
 			return nil
 		})
 	}
@@ -208,6 +212,8 @@ func (r *run) known(ctx context.Context, id object.ID, want mark) (plan.Known, b
 	}
 	as, made := r.made.Objects[id]
 	switch {
+	case r.asIs[id]:
+		k.Same = true
 	case !made || as.Want != want:
 		k.Why = "the source has changed"
 	case !as.holds(s):
@@ -244,6 +250,15 @@ func (r *run) lookFor(st plan.State, gone inventory.Set) {
 			delete(st.Owned, id)
 			continue
 		}
-		st.Known[id] = plan.Known{UID: s.UID, Ours: s.Owner == r.u.Name, Exempt: s.Exempt, Deleting: s.Deleting}
+		st.Known[id] = plan.Known{UID: s.UID, Ours: s.Owner == r.u.Name, Exempt: r.remembered(id, s.Exempt), Deleting: s.Deleting}
 	}
+}
+
+// remembered returns what a live object asks for, or asked for when it was made:
+// others may have taken that off it since.
+func (r *run) remembered(id object.ID, live plan.Exemption) plan.Exemption {
+	as := r.made.Objects[id]
+	live.Keep = live.Keep || as.Keep
+	live.Ignore = live.Ignore || as.Alone
+	return live
 }

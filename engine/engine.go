@@ -41,6 +41,10 @@ type Config struct {
 	// 0 means 5; less than 0 means not at all.
 	Jitter int
 
+	// Over are field managers whose fields become ours, beside those that
+	// kubectl and others leave behind. nil means none.
+	Over []string
+
 	Selector  string // of the dialect's objects, by label; "" means all
 	Namespace string // of the dialect's objects; "" means all
 
@@ -88,6 +92,7 @@ type Engine struct {
 	after    index[unit.Name]          // guarded by mu; units by the unit that they come after
 	checked  index[object.ID]          // guarded by mu; units by the object whose health they check
 	heirless index[source.FeedName]    // guarded by mu; units that wait until others of a feed can be rendered
+	ruled    index[object.Kind]        // guarded by mu; units by what they have rules of health for
 	places   map[unit.Secret]*place    // guarded by mu; other clusters by their kubeconfig
 	in       index[unit.Secret]        // guarded by mu; units by the other cluster that they are kept in
 }
@@ -147,6 +152,7 @@ func New(c Config) (*Engine, error) {
 		after:    make(index[unit.Name]),
 		checked:  make(index[object.ID]),
 		heirless: make(index[source.FeedName]),
+		ruled:    make(index[object.Kind]),
 		places:   make(map[unit.Secret]*place),
 		in:       make(index[unit.Secret]),
 	}

@@ -30,7 +30,7 @@ func (f feed) has(rev source.Revision) bool {
 
 // askedFor changes with what a feed asks of its source, beside the revision.
 func askedFor(f source.Feed) digest.Digest {
-	return sumOf(f.Remote.URL, f.Remote.Proof, f.Remote.Submodules)
+	return sumOf(f.Remote.URL, f.Remote.Proof, f.Remote.Submodules, f.Ref.Layer)
 }
 
 // shapeOf changes with what a feed asks of its tree.
@@ -76,6 +76,7 @@ func (e *Engine) shape(f feed, own *source.Snapshot, st *source.Status) (made, e
 	}
 	st.Revision, st.Own, st.Included = whole.Revision, own.Revision, included
 	st.Commit, st.Proven, st.Signed = own.Commit, own.Proven, own.Signed
+	st.Origin, st.Metadata = own.Origin, own.Metadata
 	return m, nil
 }
 

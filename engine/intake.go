@@ -108,6 +108,7 @@ func (e *Engine) take(ctx context.Context, o object.Object, round int) {
 	if same {
 		old.round, old.state = round, old.newer(now)
 		e.asked[o.ID()] = old
+		e.gated(old)
 	}
 	e.mu.Unlock()
 	if !same {
@@ -227,6 +228,7 @@ func (e *Engine) note(o object.Object) {
 	if a, ok := e.asked[o.ID()]; ok && a.uid == now.uid {
 		a.state = a.newer(now)
 		e.asked[o.ID()] = a
+		e.gated(a)
 	}
 }
 
@@ -246,6 +248,7 @@ type references struct {
 type reference struct {
 	by   map[object.ID]bool
 	stop context.CancelFunc
+	had  string // the resource version that was read last; "" if it was not there
 }
 
 func newReferences(ctx context.Context, e *Engine) *references {
@@ -274,7 +277,11 @@ type reader struct {
 func (rd *reader) Get(id object.ID) (object.Object, bool, error) {
 	rd.read[id] = true
 	rd.r.use(id, rd.by)
-	return rd.r.e.c.Cluster.Get(rd.ctx, id)
+	o, ok, err := rd.r.e.c.Cluster.Get(rd.ctx, id)
+	if err == nil && ok {
+		rd.r.had(id, o.ResourceVersion())
+	}
+	return o, ok, err
 }
 
 // done forgets what was read before and is not read any more.
@@ -289,8 +296,26 @@ func (r *references) use(id, by object.ID) {
 		return
 	}
 	ctx, stop := context.WithCancel(r.ctx)
-	r.used[id] = &reference{map[object.ID]bool{by: true}, stop}
+	r.used[id] = &reference{by: map[object.ID]bool{by: true}, stop: stop}
 	r.wg.Go(func() { r.follow(ctx, id) })
+}
+
+// had remembers which version of id was read last.
+func (r *references) had(id object.ID, version string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if ref := r.used[id]; ref != nil {
+		ref.had = version
+	}
+}
+
+// missed reports whether id has changed after it was read and before it was
+// watched, where it was first seen at a version.
+func (r *references) missed(id object.ID, version string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ref := r.used[id]
+	return ref != nil && ref.had != version
 }
 
 // follow has everybody who uses id read again when it changes.
@@ -308,6 +333,9 @@ func (r *references) follow(ctx context.Context, id object.ID) {
 		}
 		switch ch.Type {
 		case cluster.Listed:
+			if !listed && r.missed(id, seen) {
+				r.changed(id)
+			}
 			listed = true
 		case cluster.Put:
 			if v := ch.Object.ResourceVersion(); v != seen {
@@ -333,6 +361,7 @@ func (r *references) changed(id object.ID) {
 		}
 	}
 	r.mu.Unlock()
+	slices.SortFunc(users, object.Compare)
 	for _, by := range users {
 		r.reread(by)
 	}

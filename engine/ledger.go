@@ -33,13 +33,25 @@ type as struct {
 	Alone   bool          // it asks to be left alone
 	Once    bool          // it asks to be created only
 	Merge   bool          // it asks that others keep their fields
+	Keep    bool          // it asks never to be deleted
+	Others  observe.Entry // of managers that are usually taken over, and were not
 }
 
-func madeAs(s plan.Step, seen observe.Sighting) as {
+// madeAs returns how an object was made that a step wanted and that was then
+// seen.
+func (r *run) madeAs(s plan.Step, seen observe.Sighting) as {
 	return as{
-		Version: s.Want.Version(), Want: markOf(s.Want.JSON()), UID: seen.UID, Entry: seen.Entry,
-		Alone: s.Exempt.Ignore, Once: s.Exempt.Once, Merge: s.Exempt.Merge,
+		Version: s.Want.Version(), Want: r.mark(s.Want), UID: seen.UID, Entry: seen.Entry, Others: seen.Usurped,
+		Alone: s.Exempt.Ignore, Once: s.Exempt.Once, Merge: s.Exempt.Merge, Keep: s.Exempt.Keep,
 	}
+}
+
+// mark returns the mark of a wanted object as it came from the source.
+func (r *run) mark(want object.Object) mark {
+	if m, ok := r.marks[want.ID()]; ok {
+		return m
+	}
+	return markOf(want.JSON())
 }
 
 // holds reports whether an object that was seen so is as it was made.
@@ -52,7 +64,7 @@ func (a as) holds(s observe.Sighting) bool {
 	case a.Once:
 		return true
 	}
-	return s.UID == a.UID && s.Entry == a.Entry && (a.Merge || !s.Usurped)
+	return s.UID == a.UID && s.Entry == a.Entry && (a.Merge || s.Usurped == a.Others)
 }
 
 // A ledger is what a unit has made. It is kept on disk as well: it is never
@@ -61,15 +73,16 @@ func (a as) holds(s observe.Sighting) bool {
 type ledger struct {
 	Rendered digest.Digest // of the objects that were made
 	Partial  bool          // not all of them were
+	Under    mark          // of the rules by which fields were left to others; zero if there were none
 	Objects  map[object.ID]as
 
 	loaded bool
 }
 
 // begin takes note that the objects in meant are about to be made.
-func (l *ledger) begin(rendered digest.Digest, meant inventory.Set) {
+func (l *ledger) begin(rendered digest.Digest, under mark, meant inventory.Set) {
 	old := l.Objects
-	*l = ledger{Rendered: rendered, Partial: true, Objects: make(map[object.ID]as, len(meant)), loaded: true}
+	*l = ledger{Rendered: rendered, Under: under, Partial: true, Objects: make(map[object.ID]as, len(meant)), loaded: true}
 	for id := range meant {
 		if a, ok := old[id]; ok {
 			l.Objects[id] = a

@@ -14,7 +14,7 @@ import (
 )
 
 // ledgerForm begins every packed ledger. It changes with the form.
-const ledgerForm = "sane ledger 2\n"
+const ledgerForm = "sane ledger 3\n"
 
 // sumSize is the length of the checksum at the end.
 const sumSize = 8
@@ -25,6 +25,7 @@ func (l *ledger) pack(of unit.Name) []byte {
 	b := append(make([]byte, 0, 128+128*len(l.Objects)), ledgerForm...)
 	b = appendText(b, of.Kind.String()+"/"+of.String())
 	b = appendText(b, string(l.Rendered))
+	b = append(b, l.Under[:]...)
 	b = append(b, bits(l.Partial))
 	b = binary.AppendUvarint(b, uint64(len(l.Objects)))
 	for _, id := range slices.SortedFunc(maps.Keys(l.Objects), object.Compare) {
@@ -34,7 +35,11 @@ func (l *ledger) pack(of unit.Name) []byte {
 		}
 		b = append(b, a.Want[:]...)
 		b = append(b, a.Entry[:]...)
-		b = append(b, bits(a.Alone, a.Once, a.Merge))
+		shared := a.Others != observe.Entry{}
+		b = append(b, bits(a.Alone, a.Once, a.Merge, a.Keep, shared))
+		if shared {
+			b = append(b, a.Others[:]...)
+		}
 	}
 	return bytes.Clone(seal(b))
 }
@@ -56,7 +61,9 @@ func (l *ledger) unpack(of unit.Name, data []byte) bool {
 	if r.text() != of.Kind.String()+"/"+of.String() {
 		return false
 	}
-	got := ledger{Rendered: digest.Digest(r.text()), Partial: r.byte()&1 != 0, loaded: true}
+	got := ledger{Rendered: digest.Digest(r.text()), loaded: true}
+	copy(got.Under[:], r.take(uint64(len(mark{}))))
+	got.Partial = r.byte()&1 != 0
 	n := r.number()
 	if n > uint64(len(r.rest)) {
 		return false
@@ -68,7 +75,10 @@ func (l *ledger) unpack(of unit.Name, data []byte) bool {
 		copy(a.Want[:], r.take(uint64(len(mark{}))))
 		copy(a.Entry[:], r.take(uint64(len(observe.Entry{}))))
 		f := r.byte()
-		a.Alone, a.Once, a.Merge = f&1 != 0, f&2 != 0, f&4 != 0
+		a.Alone, a.Once, a.Merge, a.Keep = f&1 != 0, f&2 != 0, f&4 != 0, f&8 != 0
+		if f&16 != 0 {
+			copy(a.Others[:], r.take(uint64(len(observe.Entry{}))))
+		}
 		got.Objects[id] = a
 	}
 	if r.bad || len(r.rest) > 0 {

@@ -14,12 +14,12 @@ import (
 var web = unit.Name{Kind: object.Kind{Group: "g", Name: "K"}, Namespace: "apps", Name: "web"}
 
 func someLedger() ledger {
-	l := ledger{Rendered: digest.Of([]byte("x")), Partial: true, Objects: make(map[object.ID]as), loaded: true}
+	l := ledger{Rendered: digest.Of([]byte("x")), Under: markOf([]byte("rules")), Partial: true, Objects: make(map[object.ID]as), loaded: true}
 	for i := range 5 {
 		id := object.ID{Kind: object.Kind{Group: "apps", Name: "Deployment"}, Namespace: "apps", Name: fmt.Sprint("d", i)}
 		l.Objects[id] = as{
 			Version: "v1", UID: fmt.Sprint("uid", i), Want: markOf([]byte{byte(i)}), Entry: observe.Entry{byte(i)},
-			Alone: i == 1, Once: i == 2, Merge: i == 3,
+			Alone: i == 1, Once: i == 2, Merge: i == 3, Keep: i == 4, Others: observe.Entry{0: byte(i / 3)},
 		}
 	}
 	return l
@@ -31,7 +31,7 @@ func TestLedgerComesBack(t *testing.T) {
 		if !got.unpack(web, l.pack(web)) {
 			t.Fatalf("%+v does not come back", l)
 		}
-		if got.Rendered != l.Rendered || got.Partial != l.Partial || !maps.Equal(got.Objects, l.Objects) || !got.loaded {
+		if got.Rendered != l.Rendered || got.Under != l.Under || got.Partial != l.Partial || !maps.Equal(got.Objects, l.Objects) || !got.loaded {
 			t.Errorf("%+v comes back as %+v", l, got)
 		}
 	}

@@ -25,8 +25,8 @@ func (e *Engine) newPlace(ctx context.Context, c cluster.Cluster) *place {
 	return &place{
 		Cluster: c,
 		look: observe.New(ctx, observe.Config{
-			Cluster: c, Selector: e.c.Dialect.Selector(), Manager: manager,
-			Owner: e.c.Dialect.Owner, Exempt: e.c.Dialect.Exempt, Changed: e.sighted, Log: e.log,
+			Cluster: c, Selector: e.c.Dialect.Selector(), Manager: manager, Over: e.c.Over,
+			Owner: e.c.Dialect.Owner, Exempt: e.c.Dialect.Exempt, Judges: e.judges, Whole: e.whole, Changed: e.sighted, Log: e.log,
 		}),
 		room: e.c.Units,
 	}

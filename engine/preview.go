@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -24,6 +25,8 @@ type Preview struct {
 	Plan  plan.Plan
 	Live  map[object.ID]object.Object // what is there
 	Would map[object.ID]object.Object // what would be there, as far as the server can tell now
+
+	Secrets []string // keys and values that must not be shown, as [render.Texts] has them
 }
 
 // Plan returns what keeping u would do to the cluster if tree were its source's
@@ -31,8 +34,13 @@ type Preview struct {
 // is being kept it asks the cluster for every object. The errors of all objects
 // that the server refuses are returned as one, beside the preview of the rest.
 func (e *Engine) Plan(ctx context.Context, u unit.Unit, owned inventory.Set, tree fs.FS) (Preview, error) {
-	v := Preview{Live: make(map[object.ID]object.Object), Would: make(map[object.ID]object.Object)}
-	res, _, err := e.c.Renderer.Render(ctx, "preview/"+u.Name.String(), render.Input{Tree: tree, Recipe: u.Recipe})
+	v, err := e.preview(ctx, u, owned, tree)
+	return v, render.Hush(v.Secrets, err)
+}
+
+func (e *Engine) preview(ctx context.Context, u unit.Unit, owned inventory.Set, tree fs.FS) (Preview, error) {
+	v := Preview{Live: make(map[object.ID]object.Object), Would: make(map[object.ID]object.Object), Secrets: u.Facts.Secrets()}
+	res, _, err := e.c.Renderer.Render(ctx, "preview/"+u.Name.String(), render.Input{Tree: tree, Recipe: u.Recipe, Facts: u.Facts})
 	if err != nil {
 		return v, err
 	}
@@ -55,6 +63,7 @@ func (e *Engine) survey(ctx context.Context, u unit.Unit, owned inventory.Set, o
 	st := plan.State{Known: make(map[object.ID]plan.Known), Owned: owned}
 	ids := owned.Union(nil)
 	for _, o := range objects {
+		v.Secrets = append(v.Secrets, render.Secrets(o)...)
 		o, file := render.From(o)
 		o, err := own(ctx, e.c.Cluster, o, u)
 		if err != nil {
@@ -84,12 +93,21 @@ func (e *Engine) survey(ctx context.Context, u unit.Unit, owned inventory.Set, o
 		})
 	}
 	err := g.Wait()
+	left, err2 := plan.NewIgnores(u.Ignore)
+	if err = cmp.Or(err, err2); err != nil {
+		return st, err
+	}
+	for i, w := range st.Want {
+		if live, there := v.Live[w.Object.ID()]; there {
+			st.Want[i].Object = left.Of(w.Object).Settle(w.Object, live, u.Owner.Manager)
+		}
+	}
 	for id := range owned {
 		if _, there := v.Live[id]; !there {
 			st.Owned = st.Owned.Minus(inventory.Set{id: ""})
 		}
 	}
-	return st, err
+	return st, nil
 }
 
 // try lets the server try the plan, and turns the steps that would change

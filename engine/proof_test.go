@@ -5,27 +5,9 @@ import (
 	"strings"
 	"testing/fstest"
 
-	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/fault"
-	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
 )
-
-// secret applies a Secret that holds key=value arguments.
-func (p *play) secret(name string, args []string) {
-	data := make(map[string]any)
-	for _, a := range args {
-		k, v, _ := strings.Cut(a, "=")
-		data[k] = v
-	}
-	o := object.Of(map[string]any{
-		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"namespace": "flux-system", "name": name}, "stringData": data,
-	})
-	_, err := p.world.Apply(p.t.Context(), namespace("flux-system"), cluster.How{Manager: "kubectl"})
-	p.check(err)
-	_, err = p.world.Apply(p.t.Context(), o, cluster.How{Manager: "kubectl", Force: true})
-	p.check(err)
-}
 
 // prove takes the name in the file "signed" for who has signed.
 func prove(snap *source.Snapshot, p source.Proof) error {

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/sane-gitops/sane/inventory"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/plan"
 	"github.com/sane-gitops/sane/unit"
@@ -15,17 +18,24 @@ import (
 // takeDown deletes what was made for a unit that is being deleted and then lets
 // go of the object that asked for it. It returns when to try again.
 func (e *Engine) takeDown(ctx context.Context, r *run) time.Time {
-	leave := r.u.Paused || !r.u.Policy.Prune || r.u.Orphan
-	if !leave && !r.remove(ctx) {
+	leave := r.u.Paused || r.u.Orphan
+	if !leave && !r.remove(ctx) && !errors.Is(r.st.Err, unit.ErrLeft) {
 		due, _ := r.conclude(ctx)
 		return due
+	}
+	if !leave {
+		r.st.Ended = e.now()
+		if err := r.say(ctx); err != nil {
+			e.log.Warn("write status", "unit", r.u.Name.String(), "error", err)
+		}
 	}
 	again := e.letGo(ctx, r.k.by)
 	r.k.gone = again.IsZero()
 	return again
 }
 
-// remove deletes all that the unit owns.
+// remove deletes all that the unit owns, and reports whether nothing is left to
+// be done or waited for.
 func (r *run) remove(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, r.u.Timeout)
 	defer cancel()
@@ -36,6 +46,7 @@ func (r *run) remove(ctx context.Context) bool {
 	if r.lost != nil {
 		return r.fail(fmt.Errorf("its objects can't be deleted: %w", r.lost))
 	}
+	r.recall()
 	st := plan.State{Owned: maps.Clone(r.st.Owned), Known: make(map[object.ID]plan.Known)}
 	if err := r.watch(ctx, st.Owned); err != nil {
 		return r.fail(err)
@@ -46,11 +57,58 @@ func (r *run) remove(ctx context.Context) bool {
 		return false
 	}
 	st.Heirs = heirs
-	p, err := plan.Make(st, plan.Policy{Prune: true})
+	p, err := plan.Make(st, plan.Policy{Prune: true, Early: r.u.Policy.Early})
 	if err != nil {
 		return r.fail(err)
 	}
-	r.made.begin("", nil)
+	r.made.begin("", mark{}, nil)
 	defer r.stow()
-	return r.prune(ctx, p)
+	if !r.prune(ctx, p) {
+		return false
+	}
+	if r.u.AwaitGone {
+		return r.awaitEnd(ctx, st, p)
+	}
+	return r.over()
+}
+
+func (r *run) over() bool {
+	r.st.Phase, r.st.Owned = unit.Done, nil
+	return true
+}
+
+// awaitEnd reports whether all objects have gone that p deletes, or that were
+// being deleted. While it waits the unit owns them.
+func (r *run) awaitEnd(ctx context.Context, st plan.State, p plan.Plan) bool {
+	left := make(inventory.Set)
+	for _, s := range p.All() {
+		if k := st.Known[s.ID]; s.Verb != plan.Delete && (!k.Deleting || !k.Ours) {
+			continue
+		}
+		if seen, ok := r.in.look.See(s.ID); ok && !seen.Gone {
+			left[s.ID] = st.Owned[s.ID]
+		}
+	}
+	if len(left) == 0 {
+		return r.over()
+	}
+	r.st.Owned = left
+	if r.late(unit.OnRemoval) {
+		return r.fail(fmt.Errorf("timeout after %s waiting for the end of %s: something holds them, such as a finalizer; they are %w", r.u.Timeout, some(left), unit.ErrLeft))
+	}
+	return r.wait(unit.OnRemoval, "waiting for the end of %s", some(left))
+}
+
+// some names objects, or the first of them if there are many.
+func some(set inventory.Set) string {
+	const most = 5
+	ids := slices.SortedFunc(maps.Keys(set), object.Compare)
+	var names []string
+	for _, id := range ids[:min(len(ids), most)] {
+		names = append(names, id.String())
+	}
+	if more := len(ids) - most; more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(names, ", ")
 }

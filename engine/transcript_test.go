@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
@@ -31,6 +32,7 @@ import (
 	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/render/kustomize"
 	"github.com/sane-gitops/sane/render/plain"
+	"github.com/sane-gitops/sane/render/substitute"
 	"github.com/sane-gitops/sane/report"
 	"github.com/sane-gitops/sane/source"
 )
@@ -116,6 +118,7 @@ type play struct {
 	stop      func()
 	down      *downfall     // nil: none is to come
 	turn      chan struct{} // held by who settles
+	renders   atomic.Bool   // are told
 
 	mu    sync.Mutex
 	lines []string                              // guarded by mu
@@ -143,7 +146,7 @@ func newPlay(t *testing.T) *play {
 
 // start runs an engine, as after a restart of the program.
 func (p *play) start() {
-	keeper, err := render.NewKeeper(render.First(plain.Renderer{}, kustomize.Renderer{}), render.Config{Dir: filepath.Join(p.dir, "render")})
+	keeper, err := render.NewKeeper(substitute.Renderer{Next: render.First(plain.Renderer{}, kustomize.Renderer{})}, render.Config{Dir: filepath.Join(p.dir, "render")})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -153,6 +156,7 @@ func (p *play) start() {
 		Sources:   map[string]source.Source{"git": p.sources, "artifact": p.offers},
 		Renderer:  keeper,
 		Dialect:   flux.New(p.speaks),
+		Rendered:  p.rendered,
 		Sinks:     []report.Sink{p},
 		Publisher: p.publisher,
 		Dir:       p.dir,
@@ -230,11 +234,15 @@ func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " | ") }
 //	unit NAME [spec...]           a Kustomization
 //	kubeconfig SECRET NAME        puts a Secret with the kubeconfig of a cluster; there is one, "far"
 //	commit FEED FILE=OBJECTS...   to the feed's branch; see files
-//	secret NAME KEY=VALUE...      a Secret in flux-system
 //	break FEED MESSAGE            the feed's server answers with an error; without a message it does not
 //	edit OBJECT PATH=VALUE [by MANAGER]
 //	delete OBJECT
 //	status OBJECT healthy|progressing|failed
+//	apply OBJECT PATH=VALUE by MANAGER     server-side, with force
+//	field OBJECT PATH                      shows a field
+//	owners OBJECT                          shows who owns fields of it
+//	pod NAME KEY=VALUE STATUS              a Pod with a label, and how it is
+//	state OBJECT WORD                      as its controller says in status.state
 //	fail OP OBJECT invalid|busy|down [N]   the cluster refuses, N times; see memory.Cluster.Fail; "try" is a dry run
 //	heal                          the cluster refuses nothing any more
 //	annotate OBJECT KEY=VALUE
@@ -245,6 +253,9 @@ func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " | ") }
 //	wait DURATION
 //	guard                         restarts the engine so that it holds surprising deletions
 //	approve NAME                  approves what a Kustomization holds
+//	config NAME KEY=VALUE...      a ConfigMap beside the units
+//	secret NAME KEY=VALUE...      a Secret beside the units
+//	renders                       from now on, tell what is rendered anew, and not what is read beside the units
 //	restart
 //	lose                          restart without what was on disk
 //	show OBJECT                   its status
@@ -261,8 +272,6 @@ func (p *play) do(line string) {
 		p.kubeconfig(args[0], args[1])
 	case "commit":
 		p.sources.commit(args[0], args[1:])
-	case "secret":
-		p.secret(args[0], args[1:])
 	case "break":
 		p.sources.fail(args[0], strings.Join(args[1:], " "))
 	case "edit":
@@ -273,6 +282,16 @@ func (p *play) do(line string) {
 		p.check(p.world.Delete(p.t.Context(), id(args[0]), cluster.Where{}))
 	case "status":
 		p.world.SetStatus(id(args[0]), statuses[args[1]])
+	case "pod":
+		p.pod(args[0], args[1], args[2])
+	case "apply":
+		p.apply(args)
+	case "field":
+		p.field(id(args[0]), args[1])
+	case "owners":
+		p.owners(id(args[0]))
+	case "state":
+		p.world.SetStatus(id(args[0]), map[string]any{"state": args[1]})
 	case "fail":
 		p.fail(args)
 	case "heal":
@@ -311,6 +330,10 @@ func (p *play) do(line string) {
 	case "approve":
 		p.rest()
 		p.approve(args[0])
+	case "config", "secret":
+		p.hold(verb, args[0], args[1:])
+	case "renders":
+		p.renders.Store(true)
 	case "restart":
 		p.rest()
 		p.stop()
@@ -400,7 +423,7 @@ func namespace(name string) object.Object {
 
 // value reads a field's value: JSON, the names of dependencies, or a string.
 func value(key, v string) any {
-	if key == "dependsOn" {
+	if key == "dependsOn" && !strings.HasPrefix(v, "[") {
 		var list []any
 		for _, n := range strings.Split(v, ",") {
 			list = append(list, map[string]any{"name": n})
@@ -444,6 +467,7 @@ func (p *play) edit(c *memory.Cluster, args []string) {
 func (p *play) fail(args []string) {
 	errs := map[string]error{
 		"invalid": fmt.Errorf("%w: spec is wrong", cluster.ErrInvalid),
+		"tells":   fmt.Errorf("%w: value \"hunter-the-third\" is wrong", cluster.ErrInvalid),
 		"busy":    cluster.ErrBusy, "down": cluster.ErrUnavailable, "conflict": cluster.ErrConflict,
 	}
 	left := -1
@@ -545,7 +569,9 @@ func (r *recorder) tell(op string, id object.ID, how cluster.How, err error) {
 	if err != nil {
 		failed = " refused"
 	}
-	r.p.say("%-7s %s%s%s", op, id, failed, r.note)
+	if op != "get" || id.Namespace != "flux-system" || !r.p.renders.Load() {
+		r.p.say("%-7s %s%s%s", op, id, failed, r.note)
+	}
 	r.p.settle()
 }
 
@@ -555,6 +581,11 @@ func (r *recorder) Get(ctx context.Context, id object.ID) (object.Object, bool, 
 		r.tell("get", id, cluster.How{}, err)
 	}
 	return o, ok, err
+}
+
+func (r *recorder) List(ctx context.Context, sel cluster.Selection) iter.Seq2[object.Object, error] {
+	r.p.say("list    %s in %s of %s", sel.Kind, sel.Namespace, sel.Labels)
+	return r.Cluster.List(ctx, sel)
 }
 
 func (r *recorder) Apply(ctx context.Context, o object.Object, how cluster.How) (object.Object, error) {

@@ -9,7 +9,9 @@ import (
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/fault"
+	"github.com/sane-gitops/sane/health"
 	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/unit"
 )
@@ -21,6 +23,7 @@ type keeping struct {
 	want   unit.Unit
 	status *unit.Status // as it stands; never changed
 	told   *unit.Status // as it was last written; never changed, and mostly the same one
+	terms  *terms       // nil if it has none; never changed
 
 	released map[object.ID]bool // what goes over to others; never changed
 
@@ -33,7 +36,8 @@ type keeping struct {
 	on     unit.On   // what it began to wait for then
 	goal   goal      // what it was brought to, or is being brought to
 	drift  map[object.ID]fight
-	unsaid []unit.Change // that nobody has been told of yet
+	causes map[object.ID]finding // of what is not healthy, as it was told
+	unsaid []unit.Change         // that nobody has been told of yet
 }
 
 // A goal is what a unit is to be brought to. While it stays the same, deadlines
@@ -41,6 +45,14 @@ type keeping struct {
 type goal struct {
 	generation int64
 	revision   source.Revision
+}
+
+// goal returns what the unit is being brought to: an end has no revision.
+func (r *run) goal() goal {
+	if r.u.Deleting {
+		return goal{generation: r.st.Generation}
+	}
+	return goal{r.st.Generation, r.src.status.Revision}
 }
 
 // putUnit takes in that o asks for u. e.mu is held.
@@ -61,6 +73,7 @@ func (e *Engine) putUnit(o object.Object, u unit.Unit) {
 		}
 	}
 	was := k.want.Target.Kubeconfig
+	k.agree(u)
 	k.want = u
 	e.link(u)
 	e.abandon(was)
@@ -87,6 +100,9 @@ func (e *Engine) link(u unit.Unit) {
 	for _, id := range u.Checks {
 		e.checked.add(id, u.Name)
 	}
+	for _, r := range u.Rules {
+		e.ruled.add(r.Kind, u.Name)
+	}
 	if u.Target.Kubeconfig != "" {
 		e.in.add(u.Target.Kubeconfig, u.Name)
 	}
@@ -100,6 +116,9 @@ func (e *Engine) unlink(u unit.Unit) {
 	}
 	for _, id := range u.Checks {
 		e.checked.remove(id, u.Name)
+	}
+	for _, r := range u.Rules {
+		e.ruled.remove(r.Kind, u.Name)
 	}
 	if u.Target.Kubeconfig != "" {
 		e.in.remove(u.Target.Kubeconfig, u.Name)
@@ -193,6 +212,7 @@ type run struct {
 	e     *Engine
 	k     *keeping
 	u     unit.Unit
+	terms terms
 	src   feed // zero if there is none
 	found bool // there is a feed
 	was   unit.Status
@@ -203,6 +223,14 @@ type run struct {
 	lost  error           // why there is no such place; nil if there is
 	drift []object.ID     // was not as it had been made
 	again time.Time       // when something can be done that could not be done now; zero if nothing
+
+	secrets []string           // what is secret in what is wanted
+	marks   map[object.ID]mark // of wanted objects of which fields are left to others
+	asIs    map[object.ID]bool // which of those are as they were made; what is changed after that is for the next run
+
+	judged  map[object.ID]health.Verdict // in this run, since it was not known before
+	sick    []ailment                    // of what it observes
+	tooLate bool                         // for that to become healthy
 }
 
 // begin returns a run for the unit of that name, and whether there is one.
@@ -213,7 +241,7 @@ func (e *Engine) begin(name unit.Name) (*run, bool) {
 	if k == nil {
 		return nil, false
 	}
-	r := &run{e: e, k: k, u: k.want, was: *k.status}
+	r := &run{e: e, k: k, u: k.want, terms: k.terms.orNone(), was: *k.status}
 	r.src, r.found = e.source(k.want)
 	r.st = unit.Status{
 		Phase:      unit.Admitting,
@@ -224,6 +252,8 @@ func (e *Engine) begin(name unit.Name) (*run, bool) {
 		Owned:      k.status.Owned,
 		Token:      k.want.Token,
 		Began:      e.now(),
+
+		AttemptedOrigin: k.status.AttemptedOrigin, AppliedOrigin: k.status.AppliedOrigin,
 	}
 	r.st.Changes = slices.Clip(k.unsaid)
 	return r, true
@@ -231,7 +261,7 @@ func (e *Engine) begin(name unit.Name) (*run, bool) {
 
 // fail ends the run with an error.
 func (r *run) fail(err error) bool {
-	r.st.Err = err
+	r.st.Err = render.Hush(append(r.u.Facts.Secrets(), r.secrets...), err)
 	return false
 }
 
@@ -276,6 +306,7 @@ func (r *run) conclude(ctx context.Context) (time.Time, priority) {
 		r.settle(r.k.told)
 		return due, prio
 	}
+	r.explain(ctx)
 	if err := r.say(ctx); err != nil && ctx.Err() == nil {
 		r.e.log.Warn("write status", "unit", r.u.Name.String(), "error", err)
 		return r.e.soon(r.k.fails + 1), retried
@@ -288,8 +319,9 @@ func (r *run) conclude(ctx context.Context) (time.Time, priority) {
 func (r *run) asTold() bool {
 	was, now := r.k.told, &r.st
 	return was.Ready() && now.Ready() && was.Generation == now.Generation && was.Token == now.Token &&
-		was.Attempted == now.Attempted && was.Applied == now.Applied && was.Rendered == now.Rendered &&
-		was.Health == now.Health && was.Owned.Equal(now.Owned) &&
+		was.Attempted == now.Attempted && was.Applied == now.Applied &&
+		was.AttemptedOrigin == now.AttemptedOrigin && was.AppliedOrigin == now.AppliedOrigin &&
+		was.Rendered == now.Rendered && was.Health == now.Health && was.Owned.Equal(now.Owned) &&
 		len(now.Changes)+len(was.Fights)+len(now.Fights) == 0
 }
 
@@ -322,7 +354,7 @@ func (r *run) stillUnwell() bool {
 // due says when to look at the unit again if nothing happens before.
 func (r *run) due() (time.Time, priority) {
 	now := r.st.Ended
-	if g := (goal{r.st.Generation, r.src.status.Revision}); g != r.k.goal {
+	if g := r.goal(); g != r.k.goal {
 		r.k.goal, r.k.since, r.k.fails = g, time.Time{}, 0
 	}
 	if r.st.Waits.On != "" {
@@ -336,8 +368,8 @@ func (r *run) due() (time.Time, priority) {
 		case young:
 			return told, changed
 		}
-		if r.st.Waits.On == unit.OnHealth || r.st.Waits.On == unit.OnStage {
-			return r.k.since.Add(max(r.u.Timeout, grace)), retried
+		if r.st.Waits.On == unit.OnHealth || r.st.Waits.On == unit.OnStage || r.st.Waits.On == unit.OnRemoval {
+			return r.diagnosis(now), retried
 		}
 		return now.Add(r.e.jitter(r.u.Every)), retried
 	}

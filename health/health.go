@@ -41,6 +41,16 @@ func Worst(vs ...Verdict) Verdict {
 	return worst
 }
 
+// A Rule is how a user says that objects of a kind are doing, in expressions
+// over their fields, in place of what [Of] would say. Package health/expr can
+// read them. Of those that are true the first counts, in the order of the fields.
+type Rule struct {
+	Kind       object.Kind // without a name: all kinds of the group that have no rule of their own
+	InProgress string      // "" is never true
+	Failed     string      // "" is never true
+	Current    string
+}
+
 // Of judges o by the rules of kstatus. It looks at nothing but o.
 func Of(o object.Object) Verdict {
 	if o.IsZero() {

@@ -67,6 +67,12 @@ func (e entry) digest() Entry {
 	return Entry(sum[:16])
 }
 
+// and returns the digest of two entries.
+func (e Entry) and(f Entry) Entry {
+	sum := sha256.Sum256(append(e[:], f[:]...))
+	return Entry(sum[:16])
+}
+
 // look reduces an object to what is kept of it.
 func (w *Watcher) look(o object.Object) Sighting {
 	owner, _ := w.c.Owner(o.Labels())
@@ -79,9 +85,9 @@ func (w *Watcher) look(o object.Object) Sighting {
 	return s
 }
 
-// others reports whether fields are held by managers that are to be taken over,
-// and which manager other than ours last changed the object.
-func (w *Watcher) others(o object.Object) (usurped bool, rival string) {
+// others returns the entries of managers that are to be taken over, and which
+// manager other than ours last changed the object.
+func (w *Watcher) others(o object.Object) (usurped Entry, rival string) {
 	var latest string
 	for _, e := range entries(o) {
 		if e.subresource != "" && e.subresource != "scale" {
@@ -90,7 +96,9 @@ func (w *Watcher) others(o object.Object) (usurped bool, rival string) {
 		if e.manager == w.c.Manager && e.operation == "Apply" {
 			continue
 		}
-		usurped = usurped || plan.TakenOver(e.manager, e.operation, w.c.Manager)
+		if plan.TakenOver(e.manager, e.operation, w.c.Manager, w.c.Over...) {
+			usurped = usurped.and(e.digest())
+		}
 		if e.time >= latest {
 			latest, rival = e.time, e.manager
 		}

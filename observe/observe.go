@@ -5,24 +5,34 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"sync"
 	"unique"
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/health"
+	"github.com/sane-gitops/sane/health/expr"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/plan"
 	"github.com/sane-gitops/sane/unit"
 )
 
-// A Config says what a Watcher works with. All fields must be set.
+// A Config says what a Watcher works with. All fields without a comment about
+// nil must be set.
 type Config struct {
 	Cluster  cluster.Watcher
-	Selector string // selects, by label, the objects to be watched
-	Manager  string // the field manager whose fields are ours
+	Selector string   // selects, by label, the objects to be watched
+	Manager  string   // the field manager whose fields are ours
+	Over     []string // managers whose fields are to become ours, beside those of plan.TakenOver; may be nil
 	Owner    func(labels map[string]string) (unit.Name, bool)
 	Exempt   func(object.Object) plan.Exemption
+
+	// Judges returns who else is to judge an object, beside health.Of, when it
+	// is seen. Whole reports whether that takes more of objects of a kind than
+	// health.Of needs. Neither must call the Watcher. nil means nobody, and no.
+	Judges func(owner unit.Name, id object.ID) []*expr.Judge
+	Whole  func(object.Kind) bool
 
 	// Changed is called when an object does not stand as it was last seen, or
 	// noted. The owner is the zero Name if the object has none. It may be
@@ -42,7 +52,7 @@ type Sighting struct {
 	Exempt   plan.Exemption
 	Health   health.Verdict
 	Deleting bool
-	Usurped  bool   // other managers' fields are to be taken over before it is applied
+	Usurped  Entry  // of managers whose fields are to be taken over; zero if there are none
 	Rival    string // the manager that changed it last, other than ours
 	Gone     bool   // it was seen, and is not there, or not ours, any more
 }
@@ -66,8 +76,8 @@ type scope struct {
 	namespace, name string
 }
 
-func (s scope) selection(labels string) cluster.Selection {
-	sel := cluster.Selection{Kind: s.kind, Namespace: s.namespace, Name: s.name, Metadata: health.Silent(s.kind)}
+func (s scope) selection(labels string, whole bool) cluster.Selection {
+	sel := cluster.Selection{Kind: s.kind, Namespace: s.namespace, Name: s.name, Metadata: !whole}
 	if s.name == "" {
 		sel.Labels = labels
 	}
@@ -77,6 +87,7 @@ func (s scope) selection(labels string) cluster.Selection {
 // A watch is what is known of a scope. All but its channel is guarded by
 // Watcher.mu.
 type watch struct {
+	whole  bool               // it sees more than metadata
 	round  int32              // of listings
 	seen   map[key]*sighted   //
 	listed chan struct{}      // closed when the first listing is complete, or can't be had
@@ -127,16 +138,22 @@ func (w *Watcher) await(ctx context.Context, s scope) error {
 	}
 }
 
-// start returns the watch of a scope, begun if there is none or if it has
-// ended.
+// start returns the watch of a scope, begun if there is none, if it has ended,
+// or if more is to be seen than it sees.
 func (w *Watcher) start(s scope) *watch {
+	whole := w.whole(s.kind)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if kw := w.watches[s]; kw != nil && kw.err == nil {
-		return kw
+	old := w.watches[s]
+	if old != nil && old.err == nil && (old.whole || !whole) {
+		return old
 	}
 	ctx, cancel := context.WithCancel(w.ctx)
-	kw := &watch{seen: make(map[key]*sighted), listed: make(chan struct{}), cancel: cancel}
+	kw := &watch{whole: whole, seen: make(map[key]*sighted), listed: make(chan struct{}), cancel: cancel}
+	if old != nil && old.err == nil {
+		old.cancel()
+		kw.seen, kw.round, old.seen = old.seen, old.round, make(map[key]*sighted)
+	}
 	w.watches[s] = kw
 	w.wg.Go(func() { w.follow(ctx, s, kw) })
 	return kw
@@ -148,7 +165,7 @@ func (w *Watcher) follow(ctx context.Context, s scope, kw *watch) {
 	listed := sync.OnceFunc(func() { close(kw.listed) })
 	defer listed()
 	var last error
-	for ch, err := range w.c.Cluster.Watch(ctx, s.selection(w.c.Selector)) {
+	for ch, err := range w.c.Cluster.Watch(ctx, s.selection(w.c.Selector, kw.whole)) {
 		if last = err; err != nil {
 			w.c.Log.Warn("watch", "kind", s.kind.String(), "error", err)
 			continue
@@ -191,8 +208,13 @@ func (w *Watcher) take(k object.Kind, kw *watch, ch cluster.Change) {
 func (w *Watcher) put(kw *watch, o object.Object, noted bool) {
 	s := w.look(o)
 	at := keyOf(o)
+	var opinions *[]opinion
+	if kw.whole && !(noted && health.Silent(o.ID().Kind)) { // or else there may be no more than metadata
+		opinions = w.opinions(s.Owner, o)
+	}
 	w.mu.Lock()
 	old, now := kw.seen[at], pack(s, kw.round)
+	now.opinions = opinions
 	if old != nil && old.uid == now.uid && old.version > now.version {
 		old.round = kw.round
 		w.mu.Unlock()
@@ -260,8 +282,9 @@ func (w *Watcher) sweep(k object.Kind, kw *watch) {
 // Note takes in how an object stands after a change of our own, as the server
 // answered it. Its owner is not told.
 func (w *Watcher) Note(o object.Object) Sighting {
-	w.put(w.start(scope{kind: o.ID().Kind}), o, true)
-	s, _ := w.See(o.ID())
+	id := o.ID()
+	w.put(w.start(scope{kind: id.Kind}), o, true)
+	s, _ := w.See(id)
 	return s
 }
 
@@ -271,15 +294,26 @@ func (w *Watcher) Note(o object.Object) Sighting {
 func (w *Watcher) See(id object.ID) (Sighting, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	at := key{id.Namespace, id.Name}
-	for _, s := range []scope{{kind: id.Kind}, {id.Kind, id.Namespace, id.Name}} {
-		if kw := w.watches[s]; kw != nil {
-			if seen := kw.seen[at]; seen != nil {
-				return seen.unpack(), true
+	for seen := range w.sightings(id) {
+		return seen.unpack(), true
+	}
+	return Sighting{}, false
+}
+
+// sightings yields what is known of an object: by the watch of its kind, and by
+// its own. w.mu is held.
+func (w *Watcher) sightings(id object.ID) iter.Seq[*sighted] {
+	return func(yield func(*sighted) bool) {
+		for _, s := range []scope{{kind: id.Kind}, {id.Kind, id.Namespace, id.Name}} {
+			kw := w.watches[s]
+			if kw == nil {
+				continue
+			}
+			if seen := kw.seen[key{id.Namespace, id.Name}]; seen != nil && !yield(seen) {
+				return
 			}
 		}
 	}
-	return Sighting{}, false
 }
 
 // Forget drops what is known of an object that has gone.

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"encoding/hex"
+	"slices"
 	"unique"
 
 	"github.com/sane-gitops/sane/health"
@@ -19,7 +20,8 @@ type sighted struct {
 	rival    unique.Handle[string]
 	exempt   plan.Exemption
 	deleting bool
-	usurped  bool
+	usurped  unique.Handle[Entry]
+	opinions *[]opinion // nil if nobody has one; what it points to is never changed
 	gone     bool
 	round    int32 // the listing in which it was last put, or the one running when it was noted
 }
@@ -28,7 +30,7 @@ func pack(s Sighting, round int32) *sighted {
 	return &sighted{
 		uid: packUID(s.UID), version: s.Version, entry: s.Entry,
 		owner: unique.Make(s.Owner), health: unique.Make(s.Health), rival: unique.Make(s.Rival),
-		exempt: s.Exempt, deleting: s.Deleting, usurped: s.Usurped, gone: s.Gone, round: round,
+		exempt: s.Exempt, deleting: s.Deleting, usurped: unique.Make(s.Usurped), gone: s.Gone, round: round,
 	}
 }
 
@@ -36,7 +38,7 @@ func (s *sighted) unpack() Sighting {
 	return Sighting{
 		UID: s.uid.String(), Version: s.version, Entry: s.entry,
 		Owner: s.owner.Value(), Health: s.health.Value(), Rival: s.rival.Value(),
-		Exempt: s.exempt, Deleting: s.deleting, Usurped: s.usurped, Gone: s.gone,
+		Exempt: s.exempt, Deleting: s.deleting, Usurped: s.usurped.Value(), Gone: s.gone,
 	}
 }
 
@@ -44,8 +46,16 @@ func (s *sighted) unpack() Sighting {
 // nothing.
 func (s *sighted) news(old *sighted) bool {
 	was := *old
-	was.version, was.round = s.version, s.round
-	return was != *s
+	was.version, was.round, was.opinions = s.version, s.round, s.opinions
+	return was != *s || !slices.Equal(old.said(), s.said())
+}
+
+// said returns all opinions of the object.
+func (s *sighted) said() []opinion {
+	if s.opinions == nil {
+		return nil
+	}
+	return *s.opinions
 }
 
 // A uid is an object's UID. They are UUIDs (RFC 9562); what is none is kept as

@@ -26,7 +26,7 @@ func TestPackedSightings(t *testing.T) {
 		UID: "0b5a5e0c-8c0e-4b9b-9c5e-3d2f1a0b9c8d", Version: 7, Entry: Entry{1, 2},
 		Owner:  unit.Name{Kind: object.Kind{Group: "g", Name: "K"}, Namespace: "ns", Name: "n"},
 		Exempt: plan.Exemption{Once: true, Keep: true}, Health: health.Verdict{Status: health.Degraded, Why: "no"},
-		Deleting: true, Usurped: true, Rival: "kubectl", Gone: true,
+		Deleting: true, Usurped: Entry{3}, Rival: "kubectl", Gone: true,
 	}
 	for _, s := range []Sighting{{}, full} {
 		if got := pack(s, 3).unpack(); got != s {

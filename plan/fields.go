@@ -13,24 +13,25 @@ import (
 )
 
 // TakenOver reports whether fields of a manager are to become ours: those that
-// kubectl leaves behind, those from before server-side apply, and those that
-// our own name holds by plain updates.
-func TakenOver(manager, operation, ours string) bool {
+// kubectl leaves behind, those from before server-side apply, those that our
+// own name holds by plain updates, and those of the managers named in over.
+func TakenOver(manager, operation, ours string, over ...string) bool {
 	return strings.HasPrefix(manager, "kubectl") ||
 		manager == "before-first-apply" ||
-		manager == ours && operation == "Update"
+		manager == ours && operation == "Update" ||
+		manager != ours && slices.Contains(over, manager)
 }
 
 // lastApplied is the annotation in which kubectl keeps what it applied.
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
 // TakeOver returns a JSON patch for o that gives the fields of all managers
-// that are to be taken over to ours, so that our next apply decides on them,
+// that are to be taken over (see [TakenOver]) to ours, so that our next apply decides on them,
 // and whether there are any. The patch is void if o has changed meanwhile.
-func TakeOver(o object.Object, ours string) (patch []byte, needed bool, err error) {
+func TakeOver(o object.Object, ours string, over ...string) (patch []byte, needed bool, err error) {
 	v, _ := o.Get("metadata", "managedFields")
 	list, _ := v.([]any)
-	mine, found, rest, err := merged(list, ours)
+	mine, found, rest, err := merged(list, ours, over)
 	if err != nil || !found {
 		return nil, false, err
 	}
@@ -52,14 +53,14 @@ func TakeOver(o object.Object, ours string) (patch []byte, needed bool, err erro
 
 // merged splits managedFields into our entry, with the fields of all managers
 // that are to be taken over, and the rest.
-func merged(list []any, ours string) (mine map[string]any, found bool, rest []any, err error) {
+func merged(list []any, ours string, over []string) (mine map[string]any, found bool, rest []any, err error) {
 	fields := fieldpath.NewSet()
 	version := ""
 	for _, e := range list {
 		m, _ := e.(map[string]any)
 		str := func(k string) string { s, _ := m[k].(string); return s }
 		own := str("manager") == ours && str("operation") == "Apply"
-		take := TakenOver(str("manager"), str("operation"), ours)
+		take := TakenOver(str("manager"), str("operation"), ours, over...)
 		if str("subresource") != "" || !own && !take {
 			rest = append(rest, e)
 			continue
@@ -86,6 +87,19 @@ func merged(list []any, ours string) (mine map[string]any, found bool, rest []an
 		"fieldsType": "FieldsV1", "fieldsV1": json.RawMessage(data),
 	}
 	return mine, true, slices.Clip(rest), nil
+}
+
+// decoded returns a set as managedFields hold it.
+func decoded(set *fieldpath.Set) map[string]any {
+	data, err := set.ToJSON()
+	fields := make(map[string]any)
+	if err == nil {
+		err = json.Unmarshal(data, &fields)
+	}
+	if err != nil {
+		panic("plan: " + err.Error()) // it was decoded from JSON
+	}
+	return fields
 }
 
 // fieldSet decodes fieldsV1.

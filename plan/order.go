@@ -9,13 +9,14 @@ import (
 )
 
 // The stages of a plan, in order. What other objects need to be accepted at
-// all comes first and is waited for; what others merely refer to comes before
-// them; what could stand in their way comes last.
-var stageNames = [...]string{"definitions", "classes", "settings", "objects", "webhooks"}
+// all, and what a policy wants early, comes first and is waited for; what others
+// merely refer to comes before them; what could stand in their way comes last.
+var stageNames = [...]string{"definitions", "classes", "early", "settings", "objects", "webhooks"}
 
 const (
 	definitions = iota
 	classes
+	early
 	settings
 	objects
 	webhooks
@@ -47,7 +48,10 @@ func Definition(k object.Kind) bool {
 	return ok && s == definitions
 }
 
-func stage(k object.Kind) int {
+func (p Policy) stage(k object.Kind) int {
+	if slices.Contains(p.Early, k) && !Definition(k) {
+		return early
+	}
 	if s, ok := stageOf[k]; ok {
 		return s
 	}
@@ -58,10 +62,10 @@ func stage(k object.Kind) int {
 }
 
 // stages groups steps into stages, in order, leaving out the empty ones.
-func stages(steps []Step) []Stage {
+func (p Policy) stages(steps []Step) []Stage {
 	var groups [len(stageNames)][]Step
 	for _, s := range steps {
-		n := stage(s.ID.Kind)
+		n := p.stage(s.ID.Kind)
 		groups[n] = append(groups[n], s)
 	}
 	var out []Stage
@@ -72,7 +76,7 @@ func stages(steps []Step) []Stage {
 		slices.SortStableFunc(g, func(a, b Step) int {
 			return cmp.Or(cmp.Compare(rank(a.ID.Kind), rank(b.ID.Kind)), object.Compare(a.ID, b.ID))
 		})
-		out = append(out, Stage{Name: stageNames[n], Wait: n <= classes, Steps: g})
+		out = append(out, Stage{Name: stageNames[n], Wait: n <= early, Steps: g})
 	}
 	return out
 }

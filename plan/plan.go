@@ -51,8 +51,9 @@ type Known struct {
 
 // A Policy says how far a plan may go.
 type Policy struct {
-	Prune   bool // delete what is ours and no longer wanted
-	Replace bool // delete and create where an update is refused because a field can't change
+	Prune   bool          // delete what is ours and no longer wanted
+	Replace bool          // delete and create what is ours where an update is refused because a field can't change
+	Early   []object.Kind // to be there before most others, but after definitions and classes
 
 	// Guard holds the deletion of all objects of a unit, or of more than half
 	// of more than twenty, until Approved is the plan's Deletions.
@@ -146,9 +147,9 @@ func Make(s State, p Policy) (Plan, error) {
 		wanted[id] = true
 		steps = append(steps, apply(w, s.Known, p))
 	}
-	made.Stages = stages(steps)
+	made.Stages = p.stages(steps)
 	if p.Prune {
-		made.Prune = prune(s, wanted)
+		made.Prune = p.prune(s, wanted)
 		made.guard(s, p)
 	}
 	return made, nil
@@ -187,10 +188,10 @@ func apply(w Want, known map[object.ID]Known, p Policy) Step {
 	k, there := known[id]
 	step := Step{
 		Verb: Create, ID: id, Want: w.Object, From: w.From, UID: k.UID,
-		Exempt:  both(w.Exempt, k.Exempt),
-		Replace: p.Replace || w.Exempt.Force,
-		Why:     "not there yet",
+		Exempt: both(w.Exempt, k.Exempt),
+		Why:    "not there yet",
 	}
+	step.Replace = k.Ours && (w.Exempt.Force || p.Replace && !step.Exempt.Keep)
 	switch {
 	case step.Exempt.Ignore:
 		step.Verb, step.Why = Keep, "asks to be left alone"
@@ -212,7 +213,7 @@ func both(want, live Exemption) Exemption {
 	return want
 }
 
-func prune(s State, wanted map[object.ID]bool) []Stage {
+func (p Policy) prune(s State, wanted map[object.ID]bool) []Stage {
 	var steps []Step
 	for _, id := range s.Owned.IDs() {
 		if wanted[id] {
@@ -227,10 +228,12 @@ func prune(s State, wanted map[object.ID]bool) []Stage {
 			step.Verb, step.Why, step.Heir = Keep, "goes over to "+s.Heirs[id], s.Heirs[id]
 		case k.Exempt.Keep, k.Exempt.Ignore:
 			step.Verb, step.Why = Keep, "asks not to be deleted"
+		case k.Deleting:
+			step.Verb, step.Why = Keep, "is being deleted"
 		}
 		steps = append(steps, step)
 	}
-	down := stages(steps)
+	down := p.stages(steps)
 	slices.Reverse(down)
 	for i := range down {
 		down[i].Wait = false

@@ -85,6 +85,16 @@ func TestMake(t *testing.T) {
 			plan:  "settings keep ConfigMap/a/x",
 		},
 		{
+			name: "early kinds", policy: Policy{Early: []object.Kind{{Group: "apps", Name: "Deployment"}, {Name: "Namespace"}, {Name: "Secret"}}},
+			want: "Deployment.apps/a/web Secret/a/s ConfigMap/a/c StorageClass.storage.k8s.io/s Namespace/a",
+			plan: "definitions create Namespace/a; classes create StorageClass/s; early create Secret/a/s; early create Deployment/a/web; settings create ConfigMap/a/c",
+		},
+		{
+			name: "what is being deleted is not deleted again", policy: all, owned: "ConfigMap/a/x",
+			known: map[string]Known{"ConfigMap/a/x": {UID: "1", Ours: true, Deleting: true}},
+			plan:  "prune settings keep ConfigMap/a/x",
+		},
+		{
 			name: "created once", want: "ConfigMap/a/x ConfigMap/a/y", once: true,
 			known: map[string]Known{"ConfigMap/a/x": ours},
 			plan:  "settings keep ConfigMap/a/x; settings create ConfigMap/a/y",
@@ -121,6 +131,34 @@ func brief(p Plan) string {
 	list("", p.Stages)
 	list("prune ", p.Prune)
 	return strings.Join(out, "; ")
+}
+
+// TestReplace: only what is ours may be deleted to be made anew.
+func TestReplace(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		policy, self bool // leave by the unit, and by the object
+		known        Known
+		want         bool
+	}{
+		{"no leave", false, false, Known{Ours: true}, false},
+		{"the unit's", true, false, Known{Ours: true}, true},
+		{"its own", false, true, Known{Ours: true}, true},
+		{"not ours", true, true, Known{}, false},
+		{"asks never to be deleted", true, false, Known{Ours: true, Exempt: Exemption{Keep: true}}, false},
+		{"asks not to be deleted, but to be replaced", true, true, Known{Ours: true, Exempt: Exemption{Keep: true}}, true},
+	} {
+		o := parse("Job.batch/a/j")[0]
+		p, err := Make(State{
+			Want: []Want{{Object: o, Exempt: Exemption{Force: tt.self}}}, Known: map[object.ID]Known{o.ID(): tt.known},
+		}, Policy{Replace: tt.policy})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.All()[0].Replace; got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
 }
 
 func TestMakeRefuses(t *testing.T) {

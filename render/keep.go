@@ -33,12 +33,15 @@ type Config struct {
 // would come out differently. It is safe for use by several goroutines at
 // once, but for calls with the same key.
 //
-// Objects are not held in memory. They may be secret: Dir must be private.
+// Objects are not held in memory. What is known to be secret lies in Dir
+// sealed with a key that ends with the Keeper, so that it is rendered anew by
+// the next one. Anything else may be secret as well: Dir must be private.
 type Keeper struct {
 	renderer Renderer
 	version  string
 	log      *slog.Logger
 	store    store
+	seal     seal
 
 	mu    sync.Mutex
 	index index             // guarded by mu
@@ -52,6 +55,7 @@ type Result struct {
 
 	key     string
 	stored  sum
+	sealed  bool
 	in      Input
 	objects []object.Object // if they have just been made
 }
@@ -62,8 +66,9 @@ type sum = [sha256.Size]byte
 type kept struct {
 	recipe  sum // and of the renderers' version
 	reads   questions
-	objects sum // of what is stored
-	digest  sum // of the objects, whatever files they come from
+	objects sum  // of what is stored
+	digest  sum  // of the objects, whatever files they come from
+	sealed  bool // made with a secret fact
 }
 
 // broken is a rendering that failed.
@@ -82,6 +87,7 @@ func NewKeeper(r Renderer, c Config) (*Keeper, error) {
 		log:      cmp.Or(c.Log, slog.Default()),
 		bad:      make(map[string]broken),
 		uses:     make(map[sum]int),
+		seal:     newSeal(),
 	}
 	var err error
 	if k.store, err = openStore(c.Dir); err != nil {
@@ -112,9 +118,9 @@ func (k *Keeper) Render(ctx context.Context, key string, in Input) (res Result, 
 	bad, isBad := k.bad[key]
 	k.mu.Unlock()
 	switch {
-	case ok && old.recipe == recipe && old.reads.hold(in.Tree):
+	case ok && old.recipe == recipe && old.reads.hold(in):
 		return old.result(key, in), false, nil
-	case isBad && bad.recipe == recipe && bad.reads.hold(in.Tree):
+	case isBad && bad.recipe == recipe && bad.reads.hold(in):
 		return Result{}, false, bad.err
 	}
 	res, err = k.render(ctx, key, in, recipe)
@@ -135,7 +141,8 @@ func (k *Keeper) Touched(key string, names map[string]bool) bool {
 // render renders anew and keeps what comes of it.
 func (k *Keeper) render(ctx context.Context, key string, in Input, recipe sum) (Result, error) {
 	tree := trace.New(in.Tree)
-	objects, err := k.renderer.Render(ctx, Input{Tree: tree, Recipe: in.Recipe})
+	facts := &traced{facts: in.Facts, log: tree}
+	objects, err := k.renderer.Render(ctx, Input{Tree: tree, Recipe: in.Recipe, Facts: facts})
 	reads := questionsOf(tree.Log())
 	if err != nil {
 		if fault.IsInput(err) && !errors.Is(err, ErrStopped) && ctx.Err() == nil {
@@ -146,7 +153,10 @@ func (k *Keeper) render(ctx context.Context, key string, in Input, recipe sum) (
 		return Result{}, err
 	}
 	data := encode(objects)
-	e := kept{recipe, reads, sha256.Sum256(data), sha256.Sum256(encode(withoutFrom(objects)))}
+	e := kept{recipe, reads, sha256.Sum256(data), sha256.Sum256(encode(withoutFrom(objects))), facts.secret.Load()}
+	if e.sealed {
+		e.objects, data = k.seal.close(data)
+	}
 	if err := k.keep(key, e, data); err != nil {
 		k.log.Warn("rendered objects not kept", "unit", key, "err", err)
 	}
@@ -156,7 +166,7 @@ func (k *Keeper) render(ctx context.Context, key string, in Input, recipe sum) (
 }
 
 func (e kept) result(key string, in Input) Result {
-	return Result{Digest: digestOf(e.digest), key: key, stored: e.objects, in: in}
+	return Result{Digest: digestOf(e.digest), key: key, stored: e.objects, sealed: e.sealed, in: in}
 }
 
 func (k *Keeper) keep(key string, e kept, data []byte) error {
@@ -189,8 +199,8 @@ func (k *Keeper) Objects(ctx context.Context, res Result) ([]object.Object, erro
 	if res.objects != nil || res.Digest == emptyDigest {
 		return res.objects, nil
 	}
-	data, err := k.store.get(res.stored)
-	if err == nil && sha256.Sum256(data) == res.stored {
+	data, err := k.load(res)
+	if err == nil {
 		if objects, err := decode(data); err == nil {
 			return objects, nil
 		}
@@ -205,6 +215,20 @@ func (k *Keeper) Objects(ctx context.Context, res Result) ([]object.Object, erro
 		return nil, fmt.Errorf("render %s: gave %s before and %s now", res.key, res.Digest, again.Digest)
 	}
 	return again.objects, nil
+}
+
+// load returns what is kept of a result, if it is that.
+func (k *Keeper) load(res Result) ([]byte, error) {
+	data, err := k.store.get(res.stored)
+	switch {
+	case err != nil:
+		return nil, err
+	case res.sealed:
+		return k.seal.open(res.stored, data)
+	case sha256.Sum256(data) != res.stored:
+		return nil, errors.New("they are not what they were")
+	}
+	return data, nil
 }
 
 // Forget lets go of what is kept for a key.

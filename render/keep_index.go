@@ -17,7 +17,8 @@ import (
 //	length of the key, uvarint; key;
 //	recipe, objects, digest, answers, 32 bytes each; questions asked
 //
-// A record with nothing after the key says that it is forgotten. A record that
+// A record with nothing after the key says that it is forgotten. What was made
+// with secrets is in memory only: it is sealed with a key that is not on disk. A record that
 // is broken ends the file: it was being written when the program ended.
 type index struct {
 	entries map[string]kept
@@ -110,15 +111,24 @@ func record(b []byte, key string, e *kept) []byte {
 func (x *index) set(key string, e kept) error {
 	old, ok := x.entries[key]
 	x.entries[key] = e
-	if ok {
+	if ok && !old.sealed {
 		x.live -= int64(len(record(nil, key, &old)))
 	}
-	return x.append(record(nil, key, &e), true)
+	switch {
+	case !e.sealed:
+		return x.append(record(nil, key, &e), true)
+	case ok && !old.sealed:
+		return x.append(record(nil, key, nil), false)
+	}
+	return nil
 }
 
 func (x *index) forget(key string) error {
 	old := x.entries[key]
 	delete(x.entries, key)
+	if old.sealed {
+		return nil
+	}
 	x.live -= int64(len(record(nil, key, &old)))
 	return x.append(record(nil, key, nil), false)
 }
@@ -145,7 +155,9 @@ func (x *index) rewrite() error {
 	}
 	b := []byte(indexHeader)
 	for key, e := range x.entries {
-		b = record(b, key, &e)
+		if !e.sealed {
+			b = record(b, key, &e)
+		}
 	}
 	if err := writeFile(x.path, b); err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"io/fs"
 	"strings"
 
 	"github.com/sane-gitops/sane/digest"
@@ -18,7 +17,7 @@ type questions struct {
 	answers sum
 }
 
-var ops = []trace.Op{trace.Stat, trace.File, trace.Dir}
+var ops = []trace.Op{trace.Stat, trace.File, trace.Dir, trace.Fact}
 
 func questionsOf(log trace.Log) questions {
 	var b []byte
@@ -64,12 +63,12 @@ func (q questions) each(f func(op trace.Op, name []byte) bool) bool {
 	return true
 }
 
-// hold reports whether all questions get the same answers from tree.
-func (q questions) hold(tree fs.FS) bool {
+// hold reports whether all questions get the same answers from in.
+func (q questions) hold(in Input) bool {
 	h := sha256.New()
 	line := make([]byte, 0, 128)
 	all := q.each(func(op trace.Op, name []byte) bool {
-		answer, err := trace.Ask(tree, op, string(name))
+		answer, err := ask(in, op, string(name))
 		line = append(append(line[:0], answer...), '\n')
 		h.Write(line)
 		return err == nil
@@ -77,9 +76,17 @@ func (q questions) hold(tree fs.FS) bool {
 	return all && sum(h.Sum(nil)) == q.answers
 }
 
-// touched reports whether a question is about one of the names.
+func ask(in Input, op trace.Op, name string) (digest.Digest, error) {
+	if op != trace.Fact {
+		return trace.Ask(in.Tree, op, name)
+	}
+	_, _, answer, err := know(in.Facts, name)
+	return answer, err
+}
+
+// touched reports whether a question is about one of the names in the tree.
 func (q questions) touched(names map[string]bool) bool {
-	return !q.each(func(_ trace.Op, name []byte) bool { return !names[string(name)] })
+	return !q.each(func(op trace.Op, name []byte) bool { return op == trace.Fact || !names[string(name)] })
 }
 
 // uvarint is binary.Uvarint for strings. It returns a size of 0 if there is

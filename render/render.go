@@ -4,6 +4,7 @@ package render
 import (
 	"context"
 	"io/fs"
+	"strings"
 
 	"github.com/sane-gitops/sane/object"
 )
@@ -13,7 +14,32 @@ import (
 type Recipe struct {
 	Dir     string  `json:"dir"` // where in the tree to start: "." or "apps/web", as [fs.ValidPath] has it
 	Overlay Overlay `json:"overlay,omitzero"`
+
+	Decrypt    *Step `json:"decrypt,omitempty"`    // what is encrypted, with the [Keys] among the facts; nil: nothing
+	Substitute *Step `json:"substitute,omitempty"` // values of facts for names of variables, in what was built; nil: none
 }
+
+// A Step is something that is done beside building, unless an object asks that
+// it not be done to it. It may be shared, and must not be changed.
+type Step struct {
+	Unless Mark `json:"unless,omitzero"`
+	Lax    bool `json:"lax,omitempty"` // what has no value is empty, rather than an error
+}
+
+// A Mark is a label or an annotation, and the value that counts, in upper or
+// lower case.
+type Mark struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// On reports whether o has the mark.
+func (m Mark) On(o object.Object) bool {
+	return m.Key != "" && (strings.EqualFold(o.Label(m.Key), m.Value) || strings.EqualFold(o.Annotation(m.Key), m.Value))
+}
+
+// BuildsOnly reports whether r asks for nothing but to build.
+func (r Recipe) BuildsOnly() bool { return r.Decrypt == nil && r.Substitute == nil }
 
 // An Overlay is what a unit adds to what is in the tree, in the terms of
 // kustomize.
@@ -61,6 +87,7 @@ type Target struct {
 type Input struct {
 	Tree   fs.FS // holds files and directories only; implements fs.StatFS, fs.ReadFileFS and fs.ReadDirFS
 	Recipe Recipe
+	Facts  Facts // nil: there are none
 }
 
 // A Renderer makes objects from an input.

@@ -14,11 +14,13 @@ import (
 
 // A Remote is where content is had from, and what it takes to get in.
 type Remote struct {
-	Type    string // "git", "artifact"; later "oci", "bucket", "helm"
-	URL     string
-	Access  Access
-	Proof   *Proof        // what content must prove before it counts; nil means nothing
-	Timeout time.Duration // for each Resolve and each Fetch; 0 means a minute
+	Type     string // "git", "oci", "bucket" or "artifact"; later "helm"
+	URL      string
+	Region   string // of a bucket, where its server wants to know
+	Insecure bool   // speak HTTP without TLS if the server does
+	Access   Access
+	Proof    *Proof        // what content must prove before it counts; nil means nothing
+	Timeout  time.Duration // for each Resolve and each Fetch; 0 means a minute
 
 	Submodules bool // of Git: fetch them too, and theirs
 }
@@ -47,6 +49,14 @@ type Access struct {
 	Proxy              string // URL of an HTTP proxy, with user and password if it wants them
 	App                *App   // who gets in by a token that it asks for; nil means nobody
 	Cloud              string // whose tokens this program gets by what it runs as: Azure; "" means none
+	Issuer             *Issuer
+}
+
+// An Issuer gives out credentials for a while.
+type Issuer struct {
+	Type     string // "aws" or "ldap"
+	Endpoint string // a URL; "" means where the machine that we run on says
+	Access   Access // to get in there
 }
 
 // Azure is a cloud; see Access.
@@ -79,7 +89,9 @@ func (a Access) MarshalJSON() ([]byte, error) { return []byte(`"(credentials)"`)
 // A Ref says what to follow at a remote. Where several fields are set, the
 // first of Commit, Name, Semver, Tag and Branch counts; Branch beside Commit
 // says on which branch the commit is looked for. The zero Ref is Flux's
-// default: branch master.
+// default: branch master. Of an image the first of Digest, Semver and Tag
+// counts, and the zero Ref is tag latest.
+//
 // What a Ref means may change from one moment to the next.
 type Ref struct {
 	Branch string
@@ -91,6 +103,11 @@ type Ref struct {
 	// Digest is that of the content, where whoever names it knows it. It
 	// counts before all others; Name is what the content is called then.
 	Digest digest.Digest
+
+	Filter string // a regular expression: Semver is looked for among tags that match it
+	Layer  string // the media type of an image's layer that counts, the first of those; "" means the first
+	Prefix string // of the keys in a bucket that count
+	Ignore string // rules in gitignore's syntax: keys in a bucket that they leave out do not count
 }
 
 // A Revision is a name for one state of a Ref that keeps its meaning.
@@ -180,17 +197,19 @@ type Feed struct {
 
 // A Status is what became of a feed.
 type Status struct {
-	Revision Revision   // of the newest snapshot
-	Own      Revision   // of that without what it includes
-	Included []Included // in the order of Feed.Include
-	Commit   Commit     //
-	Proven   string     // the Method by which that was proven; "" if it was not
-	Signed   string     // as of Snapshot
-	Since    time.Time  // when that snapshot came
-	Err      error      // why the last attempt failed; nil if it did not
-	Token    string     // the last token that was heeded
-	Busy     bool       // a newer revision is being fetched
-	Artifact Artifact   // what others can have of it; zero if nothing is offered
+	Revision Revision          // of the newest snapshot
+	Own      Revision          // of that without what it includes
+	Included []Included        // in the order of Feed.Include
+	Commit   Commit            //
+	Proven   string            // the Method by which that was proven; "" if it was not
+	Signed   string            // as of Snapshot
+	Origin   string            //
+	Metadata map[string]string //
+	Since    time.Time         // when that snapshot came
+	Err      error             // why the last attempt failed; nil if it did not
+	Token    string            // the last token that was heeded
+	Busy     bool              // a newer revision is being fetched
+	Artifact Artifact          // what others can have of it; zero if nothing is offered
 }
 
 // An Artifact is a tarball of a snapshot, for others to have.

@@ -23,6 +23,10 @@ const (
 	Stat Op = "stat" // is there a file or a directory of this name?
 	File Op = "file" // what is in this file?
 	Dir  Op = "dir"  // what are the names and types in this directory?
+
+	// Fact asks for a value that is beside the tree: trees have no answer to it.
+	// Such a read is put into a log by [FS.Note].
+	Fact Op = "fact"
 )
 
 // A Read is one question asked of a tree and a digest of the answer.
@@ -36,6 +40,7 @@ type Read struct {
 type Log []Read
 
 // Holds reports whether every read in the log gets the same answer from tree.
+// Facts do not, unless they were missing.
 func (l Log) Holds(tree fs.FS) bool {
 	return !slices.ContainsFunc(l, func(r Read) bool {
 		got, err := Ask(tree, r.Op, r.Name)
@@ -56,6 +61,9 @@ type Answerer interface {
 
 // Ask returns the digest of what tree says of name.
 func Ask(tree fs.FS, op Op, name string) (digest.Digest, error) {
+	if op == Fact {
+		return "", nil
+	}
 	if a, ok := tree.(Answerer); ok {
 		return a.Answer(op, name)
 	}
@@ -146,6 +154,9 @@ func (t *FS) note(op Op, name string) error {
 	t.set(op, name, answer)
 	return nil
 }
+
+// Note records a read of something that is not in the tree.
+func (t *FS) Note(op Op, name string, answer digest.Digest) { t.set(op, name, answer) }
 
 // Open implements [fs.FS]. What is opened counts as read whole.
 func (t *FS) Open(name string) (fs.File, error) {

@@ -35,13 +35,17 @@ type Unit struct {
 	Generation int64 // of the object that asks for it
 	Source     source.FeedName
 	Recipe     render.Recipe
+	Facts      render.Known `json:"-"` // for the recipe; they may be secret
 	Target     Target
 	Owner      Owner
 	Policy     plan.Policy
-	After      []Name // units that must be ready first
+	Ignore     []plan.Ignore // what is left to others
+	After      []Name        // units that must be ready first
+	Gates      []Gate        // when some of these are ready
 
-	Wait   bool        // for all that was applied to be healthy
-	Checks []object.ID // what else must be healthy, if Wait is not set
+	Wait   bool          // for all that was applied to be healthy
+	Checks []object.ID   // what else must be healthy, if Wait is not set
+	Rules  []health.Rule // by which that is judged, beside those that everybody knows
 
 	Every   time.Duration // how often to check when nothing is known to have changed
 	Retry   time.Duration // how soon to try again after a failure; 0 means Every
@@ -53,6 +57,14 @@ type Unit struct {
 	AwaitGone bool   // when deleted, stay until its objects are gone
 	Token     string // a new one asks to check now
 	Err       error  // why it can't be kept, as far as the object itself tells; nil if it can
+}
+
+// A Gate is an expression that says when a unit is ready for another to come
+// after it. Package health/expr can read it.
+type Gate struct {
+	After Name
+	Expr  string
+	Also  bool // the unit must be ready by itself as well
 }
 
 // A Target is a cluster and the identity to use there. The zero Target is the
@@ -119,6 +131,10 @@ type Status struct {
 	Fights     []Fight
 	Began      time.Time
 	Ended      time.Time
+
+	// What Attempted and Applied were made from, where their source says that:
+	// a revision as Flux writes it.
+	AttemptedOrigin, AppliedOrigin string
 }
 
 // A Wait is what a unit waits for. The zero Wait is nothing.
@@ -153,6 +169,7 @@ var (
 	ErrHealth       = errors.New("health check failed")  // an object has failed, or time is up
 	ErrRecall       = errors.New("inventory unreadable") // what was made is not known
 	ErrCanceled     = errors.New("canceled")             // by a newer revision or request
+	ErrLeft         = errors.New("left to themselves")   // objects that were deleted and did not go
 )
 
 // A HeldError says what is not deleted until somebody approves it.

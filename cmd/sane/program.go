@@ -17,6 +17,8 @@ import (
 	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/render/kustomize"
 	"github.com/sane-gitops/sane/render/plain"
+	"github.com/sane-gitops/sane/render/sops"
+	"github.com/sane-gitops/sane/render/substitute"
 	"github.com/sane-gitops/sane/render/worker"
 	"github.com/sane-gitops/sane/report/event"
 	"github.com/sane-gitops/sane/report/webhook"
@@ -30,6 +32,8 @@ func program() cli.Program {
 			Nouns: []cli.Noun{
 				{Kind: flux.Kustomization, Names: []string{"kustomization", "kustomizations", "ks"}},
 				{Kind: flux.GitRepository, Names: []string{"gitrepository", "gitrepositories", "gitrepo", "git"}, Feed: true},
+				{Kind: flux.OCIRepository, Names: []string{"ocirepository", "ocirepositories", "ocirepo", "oci"}, Feed: true},
+				{Kind: flux.Bucket, Names: []string{"bucket", "buckets"}, Feed: true},
 			},
 			Request: "reconcile.fluxcd.io/requestedAt",
 			Pause:   []string{"spec", "suspend"},
@@ -47,7 +51,7 @@ func program() cli.Program {
 func speak(s cli.Speech) (dialect.Dialect, error) {
 	c := flux.Config{
 		Guard: s.Guard, NoCrossNamespace: s.NoCrossNamespace, DefaultServiceAccount: s.DefaultServiceAccount, Controllers: s.Controllers,
-		Gates: s.Gates, ArtifactBase: s.ArtifactBase,
+		Gates: s.Gates, Early: s.Early, ArtifactBase: s.ArtifactBase, AgeSecret: s.AgeSecret,
 	}
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -96,7 +100,7 @@ func equip(p *cli.Place, e cli.Equipment) (*cli.Gear, error) {
 	if e.Quiet {
 		kept = ""
 	}
-	keeper, err := render.NewKeeper(render.First(plain.Renderer{}, pool), render.Config{Dir: kept, Log: e.Log})
+	keeper, err := render.NewKeeper(sops.Guard{Next: render.First(plain.Renderer{}, pool)}, render.Config{Dir: kept, Log: e.Log})
 	if err != nil {
 		return nil, errors.Join(err, pool.Close(), closeSources())
 	}
@@ -135,7 +139,9 @@ const workerCommand = "render-worker"
 
 // renderWorker renders on behalf of the process that started this one.
 func renderWorker() int {
-	if err := worker.Serve(os.Stdin, os.Stdout, kustomize.Renderer{}); err != nil {
+	built := render.First(plain.Renderer{}, kustomize.Renderer{})
+	all := render.First(kustomize.Renderer{}, substitute.Renderer{Next: sops.Renderer{Next: built}})
+	if err := worker.Serve(os.Stdin, os.Stdout, all); err != nil {
 		fmt.Fprintln(os.Stderr, "render-worker:", err)
 		return 1
 	}

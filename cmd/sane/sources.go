@@ -8,7 +8,9 @@ import (
 	"github.com/sane-gitops/sane/cli"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/source/artifact"
+	"github.com/sane-gitops/sane/source/bucket"
 	"github.com/sane-gitops/sane/source/git"
+	"github.com/sane-gitops/sane/source/oci"
 	"github.com/sane-gitops/sane/source/unpack"
 )
 
@@ -23,8 +25,12 @@ func sources(e cli.Equipment) (map[string]source.Source, func() error, error) {
 		return nil, nil, errors.Join(err, repos.Close())
 	}
 	artifacts := artifact.New(artifact.Config{Store: store, Host: os.Getenv("SOURCE_CONTROLLER_LOCALHOST")})
-	all := map[string]source.Source{"git": repos, "artifact": artifacts}
-	return all, func() error { return errors.Join(artifacts.Close(), store.Close(), repos.Close()) }, nil
+	images := oci.New(oci.Config{Store: store})
+	buckets := bucket.New(bucket.Config{Store: store})
+	all := map[string]source.Source{"git": repos, "oci": images, "bucket": buckets, "artifact": artifacts}
+	return all, func() error {
+		return errors.Join(artifacts.Close(), buckets.Close(), images.Close(), store.Close(), repos.Close())
+	}, nil
 }
 
 // shelve returns where others get what sources hold.

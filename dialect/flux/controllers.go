@@ -20,6 +20,8 @@ var work = []struct {
 	kind object.Kind
 }{
 	{SourceController, GitRepository},
+	{SourceController, OCIRepository},
+	{SourceController, Bucket},
 	{KustomizeController, Kustomization},
 }
 

@@ -16,11 +16,12 @@ func TestControllers(t *testing.T) {
 		gate        bool // ExternalArtifact
 		kept, read  string
 	}{
-		{"", false, "GitRepository Kustomization", "OCIRepository Bucket"},
-		{"source-controller,kustomize-controller", false, "GitRepository Kustomization", "OCIRepository Bucket"},
-		{"source-controller", true, "GitRepository", ""},
-		{"source", false, "GitRepository", ""},
+		{"", false, "GitRepository OCIRepository Bucket Kustomization", ""},
+		{"source-controller,kustomize-controller", true, "GitRepository OCIRepository Bucket Kustomization", "ExternalArtifact"},
+		{"source-controller", true, "GitRepository OCIRepository Bucket", ""},
+		{"source", false, "GitRepository OCIRepository Bucket", ""},
 		{"GitRepository", false, "GitRepository", ""},
+		{"ocirepository,kustomize", false, "OCIRepository Kustomization", "GitRepository Bucket"},
 		{"gitrepository,KUSTOMIZE", true, "GitRepository Kustomization", "OCIRepository Bucket ExternalArtifact"},
 		{"kustomize-controller", false, "Kustomization", "GitRepository OCIRepository Bucket"},
 		{"kustomize", false, "Kustomization", "GitRepository OCIRepository Bucket"},

@@ -65,6 +65,7 @@ func unitEvents(t *teller, u unit.Unit, was, st unit.Status) []report.Event {
 	prev, v := judgeUnit(u, was), judgeUnit(u, st)
 	news := fresh(was, st)
 	t.about("revision", attempted(st))
+	t.about("originRevision", originOf(st))
 	t.changes(news, func(done string) bool { return done != "deleted" })
 	if t.passed(u, was, st, news) {
 		t.tell(report.Info, progressing, "Health check passed")

@@ -46,7 +46,12 @@ type Config struct {
 	Gates                 map[string]bool // Flux's feature gates, where they are not as usual
 	Guard                 bool            // hold surprising deletions until somebody approves them
 	DefaultServiceAccount string          // that Kustomizations act as which name none; "" means ourselves
+	AgeSecret             string          // "namespace/name" of a Secret with age keys, for who names no other; "" means none
 	ArtifactBase          string          // what artifacts' URLs begin with; "" means as Flux's in flux-system
+
+	// Early are kinds of which objects are applied, and waited for, after
+	// definitions and classes and before all others.
+	Early []object.Kind
 }
 
 // Check returns an error if c names a controller whose work can't be taken
@@ -81,7 +86,10 @@ func (f flux) Read(o object.Object, r dialect.Reader) (dialect.Asked, error) {
 	if f.Foreign(kind) {
 		return dialect.Asked{Feeds: []source.Feed{artifact(o)}}, nil
 	}
-	feed, err := f.gitRepository(o, r)
+	read := map[object.Kind]func(object.Object, dialect.Reader) (source.Feed, error){
+		GitRepository: f.gitRepository, OCIRepository: f.ociRepository, Bucket: f.bucket,
+	}[kind]
+	feed, err := read(o, r)
 	if err != nil {
 		return dialect.Asked{}, fmt.Errorf("flux: read %s: %w", o, err)
 	}

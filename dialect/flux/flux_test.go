@@ -149,7 +149,8 @@ func (c *tale) asked() []byte {
 		unit.Unit
 		Err    string
 		Target map[string]string
-	}{u, explain(u.Err), targetOf(u.Target)})
+		Facts  render.Known `json:",omitempty"`
+	}{u, explain(u.Err), targetOf(u.Target), u.Facts})
 }
 
 // explain returns the words of err and what it is one of.
@@ -172,8 +173,9 @@ func explain(err error) string {
 var sentinels = map[string]error{
 	"source.ErrURL": source.ErrURL, "source.ErrAuth": source.ErrAuth, "source.ErrEmpty": source.ErrEmpty,
 	"source.ErrNetwork": source.ErrNetwork, "source.ErrNotFound": source.ErrNotFound, "source.ErrStorage": source.ErrStorage,
-	"source.ErrRef": source.ErrRef, "source.ErrProof": source.ErrProof, "source.ErrInclude": source.ErrInclude,
-	"unit.ErrAccess": unit.ErrAccess, "unit.ErrNoSource": unit.ErrNoSource, "render.ErrNoPath": render.ErrNoPath,
+	"source.ErrRef": source.ErrRef, "source.ErrContent": source.ErrContent, "source.ErrProof": source.ErrProof,
+	"source.ErrInclude": source.ErrInclude,
+	"unit.ErrAccess":    unit.ErrAccess, "unit.ErrNoSource": unit.ErrNoSource, "render.ErrNoPath": render.ErrNoPath,
 	"unit.ErrDependencies": unit.ErrDependencies, "unit.ErrHealth": unit.ErrHealth, "unit.ErrCanceled": unit.ErrCanceled,
 }
 
@@ -196,6 +198,13 @@ func lackOf(what, why string) error {
 	return &source.IncludeError{Feed: source.FeedName{Kind: "GitRepository", Namespace: "flux-system", Name: "lib"}, Lacks: what, Why: why}
 }
 
+func issuerOf(i *source.Issuer) string {
+	if i == nil {
+		return ""
+	}
+	return fmt.Sprint(i.Type, " ", i.Endpoint, " ", accessOf(i.Access))
+}
+
 // accessOf shows what a test may show.
 func accessOf(a source.Access) map[string]string {
 	app := ""
@@ -205,8 +214,8 @@ func accessOf(a source.Access) map[string]string {
 	return filled(map[string]string{
 		"app": app, "cloud": a.Cloud,
 		"username": a.Username, "password": a.Password, "bearer": a.Bearer,
+		"cert": string(a.Cert), "key": string(a.Key), "proxy": a.Proxy, "issuer": issuerOf(a.Issuer),
 		"ca": string(a.CA), "identity": string(a.Identity), "knownHosts": string(a.KnownHosts),
-		"cert": string(a.Cert), "key": string(a.Key), "proxy": a.Proxy,
 	})
 }
 
@@ -225,21 +234,26 @@ type saying struct {
 	Revision   string // of a feed
 	Artifact   source.Artifact
 	Commit     string // its subject
-	Since      time.Time
-	Busy       bool
-	Proven     string // the method
-	Signed     string
+	Origin     string
+	Proven     string            // the method
+	Signed     string            //
 	Included   map[string]string // GitRepository to its revision
-	Attempted  string
-	Applied    string
-	Rendered   digest.Digest
-	Owned      []string // "Deployment.apps/web/frontend v1"
-	Health     string   // "Degraded: why"
-	Token      string
-	Changes    []string // "Deployment.apps/web/frontend created"
-	Began      time.Time
-	Ended      time.Time
-	Now        time.Time
+	Metadata   map[string]string
+
+	AttemptedOrigin, AppliedOrigin string // of a unit: what its revisions were made from
+
+	Since     time.Time
+	Busy      bool
+	Attempted string
+	Applied   string
+	Rendered  digest.Digest
+	Owned     []string // "Deployment.apps/web/frontend v1"
+	Health    string   // "Degraded: why"
+	Token     string
+	Changes   []string // "Deployment.apps/web/frontend created"
+	Began     time.Time
+	Ended     time.Time
+	Now       time.Time
 }
 
 func (c *tale) tell(data []byte) {
@@ -277,7 +291,7 @@ func (s saying) feed(c *tale) source.Status {
 	st := source.Status{
 		Revision: revision(s.Revision), Commit: source.Commit{Subject: s.Commit}, Since: s.Since,
 		Err: s.err(c), Token: s.Token, Busy: s.Busy, Artifact: s.Artifact,
-		Proven: s.Proven, Signed: s.Signed,
+		Origin: s.Origin, Proven: s.Proven, Signed: s.Signed, Metadata: s.Metadata,
 	}
 	for name, r := range s.Included {
 		st.Own = revision(s.Revision)
@@ -298,6 +312,7 @@ func (s saying) unit(c *tale) unit.Status {
 		Phase: s.Phase, Err: s.err(c), Waits: unit.Wait{On: unit.On(on), What: what}, Generation: s.Generation,
 		Attempted: revision(s.Attempted), Applied: revision(s.Applied), Rendered: s.Rendered,
 		Token: s.Token, Began: s.Began, Ended: s.Ended,
+		AttemptedOrigin: s.AttemptedOrigin, AppliedOrigin: s.AppliedOrigin,
 	}
 	if s.Owned != nil {
 		st.Owned = make(inventory.Set)
@@ -455,7 +470,7 @@ func full(v any) any {
 			return nil
 		}
 	case string:
-		if v == "" || v == "0001-01-01T00:00:00Z" || v == "(credentials)" {
+		if v == "" || v == "0001-01-01T00:00:00Z" || v == "(credentials)" || v == "(secret)" {
 			return nil
 		}
 	case bool:

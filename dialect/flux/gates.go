@@ -8,7 +8,11 @@ import (
 )
 
 // Flux's feature gates that choose something here.
-const externalArtifacts = "ExternalArtifact"
+const (
+	externalArtifacts  = "ExternalArtifact"
+	additiveReadyExprs = "AdditiveCELDependencyCheck" // dependsOn[].readyExpr beside the usual check, not in its place
+	strictVariables    = "StrictPostBuildSubstitutions"
+)
 
 // A gate is a feature that Flux can be told to have or not to have.
 type gate struct {
@@ -18,7 +22,8 @@ type gate struct {
 
 var gates = map[string]gate{
 	externalArtifacts:                {},
-	"AdditiveCELDependencyCheck":     {instead: "expressions take the place of the usual check"},
+	additiveReadyExprs:               {},
+	strictVariables:                  {usual: true},
 	"CacheSecretsAndConfigMaps":      {instead: "what is referred to is watched, and no more"},
 	"CancelHealthCheckOnNewRevision": {instead: "a new revision always goes first"},
 	"DirectSourceFetch":              {instead: "sources are watched"},
@@ -28,7 +33,6 @@ var gates = map[string]gate{
 	"GroupChangeLog":                 {instead: "changes are told together"},
 	"MigrateAPIVersion":              {instead: "inventories name kinds without regard to their version"},
 	"ObjectLevelWorkloadIdentity":    {instead: "it is not supported yet"},
-	"StrictPostBuildSubstitutions":   {usual: true, instead: "substitution is not supported yet"},
 }
 
 // on reports whether a feature is wanted.

@@ -56,6 +56,23 @@ func saysAlready(last map[string]any, st unit.Status) bool {
 
 func attempted(st unit.Status) string { return cmp.Or(st.Attempted, st.Applied).Name }
 
+// made says which revision was attempted, and what that was made from.
+func made(st unit.Status) map[string]any {
+	m := map[string]any{"revision": attempted(st)}
+	if origin := originOf(st); origin != "" {
+		m["originRevision"] = origin
+	}
+	return m
+}
+
+// originOf returns what the revision that was attempted was made from.
+func originOf(st unit.Status) string {
+	if st.Attempted.IsZero() {
+		return st.AppliedOrigin
+	}
+	return st.AttemptedOrigin
+}
+
 func snapshot(last map[string]any, st unit.Status, v verdict, now time.Time) map[string]any {
 	end := stamp(now)
 	if !st.Ended.IsZero() {
@@ -72,6 +89,6 @@ func snapshot(last map[string]any, st unit.Status, v verdict, now time.Time) map
 		"lastReconciledDuration": max(st.Ended.Sub(st.Began), 0).Round(time.Millisecond).String(),
 		"lastReconciledStatus":   v.reason,
 		"totalReconciliations":   integer(last["totalReconciliations"]) + 1,
-		"metadata":               map[string]any{"revision": attempted(st)},
+		"metadata":               made(st),
 	}
 }

@@ -12,7 +12,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/sane-gitops/sane/dialect"
+	"github.com/sane-gitops/sane/health"
+	"github.com/sane-gitops/sane/health/expr"
 	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/plan"
 	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/unit"
@@ -32,16 +35,22 @@ func (f flux) kustomization(o object.Object, r dialect.Reader) (unit.Unit, error
 	}
 	u.Policy.Guard = f.Guard
 	var ks kustomizev1.Kustomization
+	u.Orphan = true // what can't be read does not say that anything is to be deleted
 	if u.Err = decode(o, &ks); u.Err == nil {
-		read(&u, ks)
+		f.read(&u, ks)
 		u.Err = f.check(u, ks.Spec)
+	}
+	if u.Err == nil {
+		if err := f.learn(&u, ks.Spec, r); err != nil {
+			return u, err
+		}
 	}
 	var err error
 	u.Target, err = f.target(ks, r)
 	return u, err
 }
 
-func read(u *unit.Unit, ks kustomizev1.Kustomization) {
+func (f flux) read(u *unit.Unit, ks kustomizev1.Kustomization) {
 	spec, ns := ks.Spec, u.Name.Namespace
 	u.Source = source.FeedName{
 		Kind:      spec.SourceRef.Kind,
@@ -50,12 +59,23 @@ func read(u *unit.Unit, ks kustomizev1.Kustomization) {
 	}
 	u.Recipe = render.Recipe{Dir: inside(spec.Path), Overlay: overlay(spec)}
 	u.Policy.Prune, u.Policy.Replace, u.Policy.Approved = spec.Prune, spec.Force, ks.Annotations[approve]
+	u.Policy.Early = f.Early
 	for _, dep := range spec.DependsOn {
-		u.After = append(u.After, unit.Name{Kind: Kustomization, Namespace: cmp.Or(dep.Namespace, ns), Name: dep.Name})
+		after := unit.Name{Kind: Kustomization, Namespace: cmp.Or(dep.Namespace, ns), Name: dep.Name}
+		u.After = append(u.After, after)
+		if dep.ReadyExpr != "" {
+			u.Gates = append(u.Gates, unit.Gate{After: after, Expr: dep.ReadyExpr, Also: f.on(additiveReadyExprs)})
+		}
 	}
 	u.Wait = spec.Wait
+	for _, c := range spec.HealthCheckExprs {
+		u.Rules = append(u.Rules, rule(c))
+	}
 	for _, ref := range spec.HealthChecks {
 		u.Checks = append(u.Checks, checked(ref))
+	}
+	for _, i := range spec.Ignore {
+		u.Ignore = append(u.Ignore, ignore(i))
 	}
 	u.Every = spec.Interval.Duration
 	if spec.RetryInterval != nil {
@@ -82,6 +102,25 @@ func checked(ref meta.NamespacedObjectKindReference) object.ID {
 	return object.ID{Kind: object.Kind{Group: gv.Group, Name: ref.Kind}, Namespace: ref.Namespace, Name: ref.Name}
 }
 
+func rule(c kustomize.CustomHealthCheck) health.Rule {
+	gv, _ := schema.ParseGroupVersion(c.APIVersion)
+	return health.Rule{
+		Kind:       object.Kind{Group: gv.Group, Name: c.Kind},
+		InProgress: c.InProgress, Failed: c.Failed, Current: c.Current,
+	}
+}
+
+func ignore(i kustomizev1.IgnoreRule) plan.Ignore {
+	out := plan.Ignore{Paths: i.Paths}
+	if t := i.Target; t != nil {
+		out.Target = plan.Target{
+			Group: t.Group, Version: t.Version, Kind: t.Kind, Namespace: t.Namespace, Name: t.Name,
+			Labels: t.LabelSelector, Annotations: t.AnnotationSelector,
+		}
+	}
+	return out
+}
+
 // inside returns p as a path within the tree. What would lead out of it ends
 // at its root.
 func inside(p string) string {
@@ -98,6 +137,9 @@ func overlay(spec kustomizev1.KustomizationSpec) render.Overlay {
 	}
 	if m := spec.CommonMetadata; m != nil {
 		o.Labels, o.Annotations = m.Labels, m.Annotations
+	}
+	for _, m := range spec.BuildMetadata {
+		o.BuildMetadata = append(o.BuildMetadata, string(m))
 	}
 	for _, i := range spec.Images {
 		o.Images = append(o.Images, render.Image(i))
@@ -127,23 +169,31 @@ func (f flux) check(u unit.Unit, spec kustomizev1.KustomizationSpec) error {
 		return refuse(accessDenied, unit.ErrAccess, "can't access '%s', cross-namespace references have been blocked", u.Source)
 	case u.Source.Kind == ExternalArtifact.Name && !f.on(externalArtifacts):
 		return refuse(accessDenied, unit.ErrAccess, "can't access '%s', start the controller with --feature-gates=%s=true to allow that", u.Source, externalArtifacts)
+	case spec.Decryption != nil && spec.Decryption.Provider != "sops":
+		return refuse(buildFailed, nil, "spec.decryption.provider '%s' is not supported: it must be 'sops'", spec.Decryption.Provider)
 	case !fs.ValidPath(u.Recipe.Dir):
 		return refuse(invalidPath, nil, "spec.path %q is not a valid path", spec.Path)
 	}
+	if err := expressions(u); err != nil {
+		return err
+	}
+	if _, err := plan.NewIgnores(u.Ignore); err != nil {
+		return refuse("", nil, "spec.ignore: %s", err)
+	}
 	return unsupported(
-		field{"spec.buildMetadata", len(spec.BuildMetadata) > 0},
-		field{"spec.decryption", spec.Decryption != nil},
-		field{"spec.dependsOn[].readyExpr", slices.ContainsFunc(spec.DependsOn, hasReadyExpr)},
-		field{"spec.healthCheckExprs", len(spec.HealthCheckExprs) > 0},
-		field{"spec.ignore", len(spec.Ignore) > 0},
-		field{"spec.postBuild", substitutes(spec.PostBuild)},
+		field{"spec.decryption.serviceAccountName", spec.Decryption != nil && spec.Decryption.ServiceAccountName != ""},
 	)
 }
 
-func hasReadyExpr(d kustomizev1.DependencyReference) bool { return d.ReadyExpr != "" }
-
-// substitutes reports whether p would change anything.
-func substitutes(p *kustomizev1.PostBuild) bool {
-	return p != nil && (len(p.Substitute) > 0 || len(p.SubstituteFrom) > 0 ||
-		p.SubstituteStrategy == kustomizev1.SubstituteStrategyAlways)
+// expressions returns what is wrong with the unit's expressions.
+func expressions(u unit.Unit) error {
+	for _, g := range u.Gates {
+		if _, err := expr.NewGate(g.Expr); err != nil {
+			return refuse(invalidCEL, nil, "spec.dependsOn[].readyExpr for %s/%s: %s", g.After.Namespace, g.After.Name, err)
+		}
+	}
+	if _, err := expr.New(u.Rules); err != nil {
+		return refuse(invalidCEL, nil, "spec.healthCheckExprs: %s", err)
+	}
+	return nil
 }

@@ -17,6 +17,10 @@ func (f flux) RecallFeed(o object.Object) source.Status {
 		Revision: revision(text(o, "artifact", "revision")),
 		Token:    text(o, "lastHandledReconcileAt"),
 		Proven:   text(o, "sourceVerificationMode"),
+		Origin:   text(o, "artifact", "metadata", firstMade),
+	}
+	if m := fields(o, "status", "artifact", "metadata"); len(m) > 0 {
+		st.Metadata = m
 	}
 	recallIncluded(&st, o)
 	if c, _, _ := conditionOf(o, sourceVerified); c.status == isTrue {
@@ -32,9 +36,11 @@ func (f flux) RecallFeed(o object.Object) source.Status {
 }
 
 func feedSentinel(reason string) error {
-	for _, r := range feedReasons {
-		if r.reason == reason {
-			return r.is
+	for _, list := range [][]kindReason{feedReasons, imageReasons} {
+		for _, r := range list {
+			if r.reason == reason {
+				return r.is
+			}
 		}
 	}
 	return nil
@@ -49,6 +55,8 @@ func (f flux) RecallUnit(o object.Object) unit.Status {
 		Owned:      owned,
 		Health:     recallHealth(o),
 		Token:      text(o, "lastHandledReconcileAt"),
+
+		AppliedOrigin: text(o, "lastAppliedOriginRevision"),
 	}
 	recallHistory(&st, o)
 	recallOutcome(&st, o)
@@ -154,6 +162,9 @@ func recallHistory(st *unit.Status, o object.Object) {
 	st.Rendered = digest.Digest(sum)
 	if st.Ended = parseStamp(last["lastReconciled"]); st.Ended.IsZero() {
 		return
+	}
+	if meta, _ := last["metadata"].(map[string]any); meta["revision"] == st.Attempted.Name {
+		st.AttemptedOrigin, _ = meta["originRevision"].(string)
 	}
 	took, _ := last["lastReconciledDuration"].(string)
 	d, _ := time.ParseDuration(took)

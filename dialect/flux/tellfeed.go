@@ -12,23 +12,26 @@ import (
 )
 
 func (f flux) TellFeed(o object.Object, feed source.Feed, was, st source.Status, now time.Time) (object.Object, []report.Event) {
-	v := judgeFeed(st)
+	v := judgeFeed(feed, st)
 	if feed.Paused || v == (verdict{}) {
 		return o, nil
 	}
 	d := &draft{o, cmp.Or(feed.Generation, o.Generation()), now}
 	d.artifact(f.ArtifactBase, feed.Name, st)
+	d.metadata(st)
 	d.outcome(v, v.doing())
 	d.fetched(v, st)
 	d.proven(feed, v, st)
 	if v.status == isTrue {
 		d.ignores(feed.Ignore)
 		d.content(f.ArtifactBase, feed, st)
+		d.selected(feed.Generation)
 	}
+	d.verified(feed, v, st)
 	if v.over {
 		d.name("lastHandledReconcileAt", st.Token)
 	}
-	return d.Object, feedEvents(newTeller(o, SourceController, now), was, st)
+	return d.Object, feedEvents(newTeller(o, SourceController, now), feed, was, st)
 }
 
 const inProgress = "reconciliation in progress"
@@ -42,10 +45,10 @@ func (v verdict) doing() string {
 }
 
 // judgeFeed returns what st means for the Ready condition.
-func judgeFeed(st source.Status) verdict {
+func judgeFeed(feed source.Feed, st source.Status) verdict {
 	switch {
 	case st.Err != nil:
-		return verdict{isFalse, feedFailure(st.Err), shorten(st.Err.Error()), hopeless(st.Err), true}
+		return verdict{isFalse, feedFailure(feed.Name.Kind, st.Err), shorten(st.Err.Error()), hopeless(st.Err), true}
 	case st.Busy:
 		return verdict{isUnknown, progressing, "building artifact: new upstream revision", false, false}
 	case !st.Revision.IsZero():
@@ -56,15 +59,18 @@ func judgeFeed(st source.Status) verdict {
 
 func stored(revision string) string { return "stored artifact for revision '" + revision + "'" }
 
-var feedReasons = []struct {
+// A kindReason is the reason for an error; for any other one if is is nil.
+type kindReason struct {
 	is     error
 	reason string
-}{
+}
+
+var feedReasons = []kindReason{
 	{source.ErrURL, urlInvalid},
 	{source.ErrAuth, authFailed},
 	{source.ErrEmpty, emptyRepository},
 	{source.ErrStorage, archiveFailed},
-	{source.ErrProof, verificationFailed},
+	{source.ErrProof, verificationError},
 	{source.ErrProof, badVerificationMode},
 	{source.ErrProof, badGitObject},
 	{source.ErrProof, badTagSignature},
@@ -74,7 +80,14 @@ var feedReasons = []struct {
 	{source.ErrInclude, copyFailed},
 }
 
-func feedFailure(err error) string {
+// otherReasons are those of a kind's own, after feedReasons.
+var otherReasons = map[string][]kindReason{
+	GitRepository.Name: {{nil, gitFailed}},
+	OCIRepository.Name: imageReasons,
+	Bucket.Name:        bucketReasons,
+}
+
+func feedFailure(kind string, err error) string {
 	if reason := reasonIn(err); reason != "" {
 		return reason
 	}
@@ -84,12 +97,12 @@ func feedFailure(err error) string {
 	if errors.Is(err, source.ErrInclude) {
 		return includeReason(err)
 	}
-	for _, r := range feedReasons {
-		if errors.Is(err, r.is) {
+	for _, r := range append(feedReasons[:len(feedReasons):len(feedReasons)], otherReasons[kind]...) {
+		if r.is == nil || errors.Is(err, r.is) {
 			return r.reason
 		}
 	}
-	return gitFailed
+	return fetchFailed
 }
 
 // hopeless reports whether only an edit of the object can cure err. What is
@@ -98,7 +111,7 @@ func hopeless(err error) bool {
 	if reasonIn(err) == badVerificationMode {
 		return true
 	}
-	for _, elsewhere := range []error{source.ErrAuth, source.ErrNotFound, source.ErrEmpty, source.ErrProof, source.ErrInclude} {
+	for _, elsewhere := range []error{source.ErrAuth, source.ErrNotFound, source.ErrEmpty, source.ErrContent, source.ErrProof, source.ErrInclude} {
 		if errors.Is(err, elsewhere) {
 			return false
 		}
@@ -182,11 +195,20 @@ func (d *draft) ignores(rules *string) {
 	d.set("observedIgnore", *rules)
 }
 
+// here says that a new snapshot is here.
+var here = map[string]func(source.Feed, source.Status) string{
+	GitRepository.Name: func(_ source.Feed, st source.Status) string {
+		return "stored artifact for commit '" + cmp.Or(st.Commit.Subject, st.Revision.Name) + "'"
+	},
+	OCIRepository.Name: storedImage,
+	Bucket.Name:        storedBucket,
+}
+
 // feedEvents tells the way from was to st.
-func feedEvents(t *teller, was, st source.Status) []report.Event {
-	prev, v := judgeFeed(was), judgeFeed(st)
+func feedEvents(t *teller, feed source.Feed, was, st source.Status) []report.Event {
+	prev, v := judgeFeed(feed, was), judgeFeed(feed, st)
 	t.about("revision", st.Revision.Name)
-	message := "stored artifact for commit '" + cmp.Or(st.Commit.Subject, st.Revision.Name) + "'"
+	message := here[feed.Name.Kind](feed, st)
 	switch {
 	case v.status == isFalse && v != prev:
 		t.tell(report.Error, v.reason, v.message)

@@ -70,7 +70,7 @@ func words(u unit.Unit, err error) string {
 	if h := new(unit.HeldError); errors.As(err, &h) {
 		err = fmt.Errorf("%w; if that is meant, annotate it with %s=%s", err, approve, h.Approval)
 	}
-	if u.Deleting {
+	if u.Deleting && !errors.Is(err, unit.ErrLeft) {
 		err = fmt.Errorf("%w; set spec.deletionPolicy to Orphan to leave its objects where they are", err)
 	}
 	return shorten(err.Error())
@@ -189,10 +189,15 @@ func healthOf(h health.Verdict) condition {
 
 func (d *draft) revisions(st unit.Status) {
 	d.name("lastAttemptedRevision", st.Attempted.Name)
-	if st.Applied.Name != text(d.Object, "lastAppliedRevision") && !st.Applied.IsZero() {
-		d.set("lastAppliedRevision", st.Applied.Name)
-		d.drop("lastAppliedOriginRevision")
+	if st.Applied.IsZero() {
+		return
 	}
+	d.set("lastAppliedRevision", st.Applied.Name)
+	if st.AppliedOrigin == "" {
+		d.drop("lastAppliedOriginRevision")
+		return
+	}
+	d.set("lastAppliedOriginRevision", st.AppliedOrigin)
 }
 
 // inventory writes what st owns. A nil set says nothing and takes nothing away,

@@ -19,7 +19,7 @@ func proofOf(spec sourcev1.GitRepositorySpec, keys secret) (*source.Proof, error
 		return nil, refuse(badVerificationMode, source.ErrProof, "cannot verify tag object's signature if a tag reference is not specified")
 	}
 	if why := keys.unreadable(); why != "" {
-		return nil, refusal{verificationFailed, "public keys secret error: " + why, source.ErrProof}
+		return nil, refusal{verificationError, "public keys secret error: " + why, source.ErrProof}
 	}
 	p := &source.Proof{Method: string(v.GetMode()), Keys: make(map[string][]byte)}
 	for name, key := range keys.data {
@@ -44,7 +44,7 @@ func proofReason(err error) string {
 	var p *source.ProofError
 	switch {
 	case !errors.As(err, &p):
-		return verificationFailed
+		return verificationError
 	case p.Of == "tag" && p.Unsigned:
 		return badGitObject
 	case p.Of == "tag":
@@ -52,12 +52,13 @@ func proofReason(err error) string {
 	case p.Of == "commit":
 		return badCommitSignature
 	}
-	return verificationFailed
+	return verificationError
 }
 
 // proven writes whether the content has proven what it must.
 func (d *draft) proven(feed source.Feed, v verdict, st source.Status) {
 	switch {
+	case d.ID().Kind != GitRepository: // see verified
 	case v.status == isFalse && errors.Is(st.Err, source.ErrProof):
 		d.mark(condition{sourceVerified, isFalse, v.reason, v.message})
 	case feed.Remote.Proof == nil && feed.Err == nil:

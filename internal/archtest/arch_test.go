@@ -19,8 +19,8 @@ var layers = [][]string{
 	{"digest", "fault"},
 	{"object"},
 	{"trace", "inventory", "health"},
-	{"source"},
-	{"source/unpack"},
+	{"source", "health/expr"},
+	{"source/unpack", "source/shared", "source/web"},
 	{"render", "plan"},
 	{"unit", "cluster", "report"},
 	{"apply", "observe", "dialect"},
@@ -33,21 +33,30 @@ var layers = [][]string{
 var heavy = map[string]string{
 	"k8s.io/client-go":                           "cluster/kube",
 	"sigs.k8s.io/kustomize/api":                  "render/kustomize",
+	"cel.dev/cel-go":                             "health/expr",
 	"github.com/fluxcd/cli-utils":                "health",
 	"github.com/fluxcd/kustomize-controller/api": "dialect/flux",
 	"github.com/fluxcd/source-controller/api":    "dialect/flux",
 	"github.com/go-git/go-git":                   "source",
-	"github.com/ProtonMail/go-crypto":            "source/git",
 	"github.com/golang-jwt/jwt":                  "source/git",
 	"github.com/hiddeco/sshsig":                  "source/git",
+	"oras.land/oras-go":                          "source/oci",
+	"github.com/sigstore/":                       "source/oci",
+	"github.com/notaryproject/":                  "source/oci",
+	"github.com/minio/minio-go":                  "source/bucket",
 	"github.com/spf13/cobra":                     "cli",
 	"github.com/prometheus/client_golang":        "cli",
 	"sigs.k8s.io/structured-merge-diff":          "plan",
+	"github.com/fluxcd/pkg/envsubst":             "render/substitute",
+	"filippo.io/age":                             "render/sops",
+	"github.com/ProtonMail/go-crypto":            "render/sops",
 }
 
 // exempt lists packages that may import a heavy module beside its home.
 var exempt = map[string][]string{
-	"cluster/memory": {"sigs.k8s.io/structured-merge-diff"},
+	"cluster/memory":     {"sigs.k8s.io/structured-merge-diff"},
+	"internal/ociserver": {"oras.land/oras-go"},
+	"source/git":         {"github.com/ProtonMail/go-crypto"},
 }
 
 func layer(pkg string) int {

@@ -32,6 +32,9 @@ var turn = make(chan struct{}, 1)
 
 // Render implements [render.Renderer].
 func (r Renderer) Render(ctx context.Context, in render.Input) ([]object.Object, error) {
+	if !in.Recipe.BuildsOnly() {
+		return nil, render.ErrElsewhere
+	}
 	layout, err := render.Scan(in.Tree, in.Recipe.Dir)
 	if err != nil {
 		return nil, err

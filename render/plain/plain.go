@@ -17,14 +17,14 @@ import (
 // A Renderer renders what kustomize would only copy, with the same result and
 // at a fraction of the cost. What it does not know to be that plain, it leaves
 // to kustomize by returning [render.ErrElsewhere]: a kustomization file, an
-// overlay, and objects that kustomize would change, leave out or mend.
+// overlay, what is to be decrypted or substituted, and objects that kustomize would change, leave out or mend.
 type Renderer struct {
 	MaxBytes int64 // that may be read of files, all together; 0 means [render.MaxBytes]
 }
 
 // Render implements [render.Renderer].
 func (r Renderer) Render(ctx context.Context, in render.Input) ([]object.Object, error) {
-	if !reflect.ValueOf(in.Recipe.Overlay).IsZero() {
+	if !in.Recipe.BuildsOnly() || !reflect.ValueOf(in.Recipe.Overlay).IsZero() {
 		return nil, render.ErrElsewhere
 	}
 	layout, err := render.Scan(in.Tree, in.Recipe.Dir)

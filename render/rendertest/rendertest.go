@@ -4,6 +4,7 @@ package rendertest
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -31,6 +32,10 @@ var update = flag.Bool("update", false, "rewrite the objects in the cases of ren
 //	what it is about
 //	-- recipe --
 //	a [render.Recipe] as YAML; the default is dir: .
+//	-- facts --
+//	variables as YAML; those that begin with "secret_" are secret
+//	-- keys/sops.agekey --
+//	what to decrypt with
 //	-- tree/apps/web.yaml --
 //	files
 //	-- objects --
@@ -41,6 +46,7 @@ type Case struct {
 	Name    string
 	Recipe  render.Recipe
 	Tree    fstest.MapFS
+	Facts   render.Known
 	Objects string
 	Errors  []string
 
@@ -72,11 +78,14 @@ func load(t *testing.T, file string) Case {
 		Name:    strings.TrimSuffix(filepath.Base(file), ".txtar"),
 		Recipe:  render.Recipe{Dir: "."},
 		Tree:    fstest.MapFS{},
+		Facts:   render.Known{},
 		file:    file,
 		archive: a,
 	}
+	keys := make(map[string]string)
 	for _, f := range a.Files {
 		name, inTree := strings.CutPrefix(f.Name, "tree/")
+		key, isKey := strings.CutPrefix(f.Name, "keys/")
 		switch {
 		case inTree:
 			c.Tree[name] = &fstest.MapFile{Data: f.Data}
@@ -84,6 +93,10 @@ func load(t *testing.T, file string) Case {
 			if err := yaml.UnmarshalStrict(f.Data, &c.Recipe); err != nil {
 				t.Fatalf("%s: recipe: %v", file, err)
 			}
+		case f.Name == "facts":
+			c.variables(t, f.Data)
+		case isKey:
+			keys[key] = string(f.Data)
 		case f.Name == "objects":
 			c.Objects = string(f.Data)
 		case f.Name == "error":
@@ -92,7 +105,22 @@ func load(t *testing.T, file string) Case {
 			t.Fatalf("%s: what is %s?", file, f.Name)
 		}
 	}
+	if len(keys) > 0 {
+		data, _ := json.Marshal(keys)
+		c.Facts[render.Keys] = render.Fact{Value: string(data), Secret: true}
+	}
 	return c
+}
+
+func (c *Case) variables(t *testing.T, data []byte) {
+	t.Helper()
+	var values map[string]string
+	if err := yaml.UnmarshalStrict(data, &values); err != nil {
+		t.Fatalf("%s: facts: %v", c.file, err)
+	}
+	for name, value := range values {
+		c.Facts[render.Var(name)] = render.Fact{Value: value, Secret: strings.HasPrefix(name, "secret_")}
+	}
 }
 
 // Run tests r with the cases in a directory. A case that r leaves to others
@@ -139,7 +167,7 @@ func canceled(t *testing.T, r render.Renderer) {
 // run reports whether r renders the case.
 func (c Case) run(t *testing.T, r render.Renderer) bool {
 	tree := trace.New(c.Tree)
-	got, err := text(r, t, render.Input{Tree: tree, Recipe: c.Recipe})
+	got, err := text(r, t, render.Input{Tree: tree, Recipe: c.Recipe, Facts: c.Facts})
 	if errors.Is(err, render.ErrElsewhere) {
 		return false
 	}
@@ -153,7 +181,7 @@ func (c Case) run(t *testing.T, r render.Renderer) bool {
 		if !log.Holds(other) {
 			t.Errorf("the log does not hold although %s was not read", name)
 		}
-		again, err2 := text(r, t, render.Input{Tree: other, Recipe: c.Recipe})
+		again, err2 := text(r, t, render.Input{Tree: other, Recipe: c.Recipe, Facts: c.Facts})
 		if again != got || fmt.Sprint(err2) != fmt.Sprint(err) {
 			t.Errorf("%s was not read, and matters: %s%v", name, again, err2)
 		}
@@ -216,7 +244,7 @@ func concurrently(t *testing.T, r render.Renderer, cases []Case) {
 	for _, c := range cases {
 		for range 3 {
 			wg.Go(func() {
-				got, err := text(r, t, render.Input{Tree: c.Tree, Recipe: c.Recipe})
+				got, err := text(r, t, render.Input{Tree: c.Tree, Recipe: c.Recipe, Facts: c.Facts})
 				if err == nil && got != c.Objects && !*update {
 					t.Errorf("%s: got\n%s", c.Name, got)
 				}

@@ -90,7 +90,7 @@ func serve(c *conn, m message, renderer render.Renderer) (err error) {
 		return err
 	}
 	t := &tree{c: c}
-	objects, err := renderer.Render(context.Background(), render.Input{Tree: t, Recipe: recipe})
+	objects, err := renderer.Render(context.Background(), render.Input{Tree: t, Recipe: recipe, Facts: facts{t}})
 	if err := t.end(); err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (t *tree) end() error {
 }
 
 func (t *tree) ask(kind byte, op, name string) ([]byte, error) {
-	if !fs.ValidPath(name) {
+	if kind != factMsg && !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
 	}
 	t.mu.Lock()
@@ -200,6 +200,23 @@ func (t *tree) Open(name string) (fs.File, error) {
 		return nil, err
 	}
 	return &file{Reader: bytes.NewReader(data), entry: entry{name: path.Base(name), size: int64(len(data))}}, nil
+}
+
+// facts are known by asking the pool.
+type facts struct{ *tree }
+
+// Fact implements [render.Facts].
+func (f facts) Fact(name string) (render.Fact, bool, error) {
+	b, err := f.ask(factMsg, "fact", name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return render.Fact{}, false, nil
+	case err != nil:
+		return render.Fact{}, false, err
+	case len(b) == 0:
+		return render.Fact{}, false, errors.New("a fact without a word on whether it is secret")
+	}
+	return render.Fact{Value: string(b[1:]), Secret: b[0] == 's'}, true, nil
 }
 
 type file struct {

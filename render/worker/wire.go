@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+
+	"github.com/sane-gitops/sane/render"
 )
 
 // A message is one step of the talk between a pool and a worker: a kind, and
@@ -30,6 +32,7 @@ const (
 	statMsg      = 's' // name; answer: "d" or "f"
 	fileMsg      = 'f' // name; answer: the content
 	dirMsg       = 'd' // name; answer: "d" or "f" and the name, for each entry, with a 0 after it
+	factMsg      = 'k' // name; answer: "s" or "p", as it is secret or public, and the value
 	objectMsg    = 'o' // JSON of an object of the result
 	doneMsg      = '.' // there are no more objects
 	elsewhereMsg = '>' // render.ErrElsewhere
@@ -119,6 +122,23 @@ func answer(tree fs.FS, q message) (message, error) {
 		return message{failedMsg, []byte(err.Error())}, err
 	}
 	return message{answerMsg, body}, nil
+}
+
+// answerFact is answer for questions about facts.
+func answerFact(facts render.Facts, q message) (message, error) {
+	if facts == nil {
+		return message{missingMsg, nil}, nil
+	}
+	f, ok, err := facts.Fact(string(q.body))
+	switch {
+	case err != nil:
+		return message{failedMsg, []byte(err.Error())}, err
+	case !ok:
+		return message{missingMsg, nil}, nil
+	case f.Secret:
+		return message{answerMsg, append([]byte("s"), f.Value...)}, nil
+	}
+	return message{answerMsg, append([]byte("p"), f.Value...)}, nil
 }
 
 func typeOf(isDir bool) byte {

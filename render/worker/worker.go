@@ -93,7 +93,7 @@ func (p *Pool) run(ctx context.Context, w *process, in render.Input) (objects []
 	ctx, cancel := context.WithTimeoutCause(ctx, p.c.Timeout, errTimeout)
 	defer cancel()
 	stop := w.watch(ctx, p.c.Memory)
-	r := talk{conn: w.conn, tree: render.Limit(in.Tree, p.c.MaxBytes)}
+	r := talk{conn: w.conn, tree: render.Limit(in.Tree, p.c.MaxBytes), facts: in.Facts}
 	objects, err, broken := r.render(in.Recipe)
 	stopped := stop()
 	switch {
@@ -191,9 +191,10 @@ func (p *Pool) retire(w *process) {
 
 // A talk is the pool's side of one rendering.
 type talk struct {
-	conn *conn
-	tree fs.FS
-	bad  error // why the tree could not be read; the worker knows its text only
+	conn  *conn
+	tree  fs.FS
+	facts render.Facts
+	bad   error // why the tree could not be read; the worker knows its text only
 }
 
 // render returns what the worker says, or broken if it does not say it all.
@@ -211,7 +212,7 @@ func (t *talk) render(recipe render.Recipe) (objects []object.Object, err error,
 			return nil, err, true
 		}
 		switch m.kind {
-		case statMsg, fileMsg, dirMsg:
+		case statMsg, fileMsg, dirMsg, factMsg:
 			if err := t.reply(m); err != nil {
 				return nil, err, true
 			}
@@ -230,7 +231,13 @@ func (t *talk) render(recipe render.Recipe) (objects []object.Object, err error,
 }
 
 func (t *talk) reply(q message) error {
-	a, err := answer(t.tree, q)
+	var a message
+	var err error
+	if q.kind == factMsg {
+		a, err = answerFact(t.facts, q)
+	} else {
+		a, err = answer(t.tree, q)
+	}
 	if err != nil && t.bad == nil {
 		t.bad = err
 	}

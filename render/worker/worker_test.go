@@ -22,14 +22,16 @@ import (
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/render/kustomize"
+	"github.com/sane-gitops/sane/render/plain"
 	"github.com/sane-gitops/sane/render/rendertest"
+	"github.com/sane-gitops/sane/render/substitute"
 	"github.com/sane-gitops/sane/render/worker"
 	"github.com/sane-gitops/sane/trace"
 )
 
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "render-worker" {
-		r := map[string]render.Renderer{"kustomize": kustomize.Renderer{}, "odd": odd{}}[os.Args[2]]
+		r := map[string]render.Renderer{"kustomize": kustomize.Renderer{}, "odd": odd{}, "substitute": substitute.Renderer{Next: render.First(plain.Renderer{}, kustomize.Renderer{})}}[os.Args[2]]
 		if err := worker.Serve(os.Stdin, os.Stdout, r); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -118,6 +120,13 @@ func (odd) Render(_ context.Context, in render.Input) ([]object.Object, error) {
 				return nil, err
 			}
 		}
+	case "facts":
+		var said []string
+		for _, name := range []string{"public", "secret", "empty", "missing", "", "../no path\n"} {
+			f, ok, err := in.Facts.Fact(name)
+			said = append(said, fmt.Sprintf("%s %v %v %v", f.Value, f.Secret, ok, err))
+		}
+		return what(strings.Join(said, ", "))
 	case "pid":
 		return what(strconv.Itoa(os.Getpid()))
 	case "world":
@@ -135,6 +144,46 @@ func do(t testing.TB, p render.Renderer, dir string, tree fs.FS) (string, error)
 	}
 	s, _ := objects[0].Get("is")
 	return s.(string), nil
+}
+
+// A worker knows the facts that it asks for, and no others.
+func TestFacts(t *testing.T) {
+	p := pool(t, "odd", worker.Config{})
+	for _, tt := range []struct {
+		facts render.Facts
+		want  string
+	}{
+		{nil, " false false <nil>,  false false <nil>,  false false <nil>,  false false <nil>,  false false <nil>,  false false <nil>"},
+		{render.Known{"public": {Value: "a"}, "secret": {Value: "b", Secret: true}, "empty": {}}, "a false true <nil>, b true true <nil>,  false true <nil>,  false false <nil>,  false false <nil>,  false false <nil>"},
+	} {
+		objects, err := p.Render(t.Context(), render.Input{Tree: fstest.MapFS{}, Recipe: render.Recipe{Dir: "facts"}, Facts: tt.facts})
+		if err != nil || len(objects) != 1 {
+			t.Fatalf("%d objects, %v", len(objects), err)
+		}
+		if got, _ := objects[0].Get("is"); got != tt.want {
+			t.Errorf("facts are %q, want %q", got, tt.want)
+		}
+	}
+}
+
+// That a fact could not be asked for is no fault of the input, here as there.
+func TestBrokenFacts(t *testing.T) {
+	tree := fstest.MapFS{"a.yaml": {Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: '${a}'}\n")}}
+	in := render.Input{Tree: tree, Recipe: render.Recipe{Dir: ".", Substitute: &render.Step{}}, Facts: brokenFacts{}}
+	if _, err := pool(t, "substitute", worker.Config{}).Render(t.Context(), in); !errors.Is(err, errBroken) || fault.IsInput(err) {
+		t.Errorf("error is %v", err)
+	}
+}
+
+type brokenFacts struct{}
+
+var errBroken = errors.New("nobody answers")
+
+func (brokenFacts) Fact(string) (render.Fact, bool, error) { return render.Fact{}, false, errBroken }
+
+// Variables are substituted in a worker as they are here.
+func TestSubstitute(t *testing.T) {
+	rendertest.Run(t, pool(t, "substitute", worker.Config{}), "../substitute/testdata")
 }
 
 func TestCases(t *testing.T) {

@@ -1,0 +1,155 @@
+// Package bucket is a [source.Source] of buckets on servers that speak S3.
+//
+// What a bucket holds is named by its index: the keys of its objects, and the
+// tags by which the server tells their contents apart. A bucket is listed to
+// know whether anything has changed; objects are fetched if their tags have.
+package bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sane-gitops/sane/digest"
+	"github.com/sane-gitops/sane/fault"
+	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/source/shared"
+	"github.com/sane-gitops/sane/source/unpack"
+)
+
+// A Config says what a Source works with.
+type Config struct {
+	Store    *unpack.Store    // where content is kept; the caller closes it after the Source
+	Fresh    time.Duration    // for how long a listing is reused, from when it was asked; 0 means 2 s, less means not at all
+	Parallel int              // objects of a bucket that are fetched at a time; 0 means 16
+	Now      func() time.Time // nil means time.Now
+}
+
+// A Source resolves and fetches from buckets. Close it after use.
+type Source struct {
+	Config
+	lists *shared.Answers[index] // by place
+
+	mu      sync.Mutex
+	clients map[string]*client // guarded by mu; by what it takes to get in
+	last    map[string]held    // guarded by mu; by place
+}
+
+// A held bucket is what was fetched last, so that only what has changed since
+// is fetched.
+type held struct {
+	index index
+	tree  *unpack.Tree
+}
+
+var _ source.Source = (*Source)(nil)
+
+// New returns a Source.
+func New(c Config) *Source {
+	if c.Fresh == 0 {
+		c.Fresh = 2 * time.Second
+	}
+	if c.Parallel == 0 {
+		c.Parallel = 16
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Source{Config: c, lists: shared.New[index](c.Fresh, c.Now), clients: make(map[string]*client), last: make(map[string]held)}
+}
+
+// Close stops what is under way.
+func (s *Source) Close() error {
+	s.lists.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.clients {
+		c.transport.CloseIdleConnections()
+	}
+	return nil
+}
+
+// Resolve implements [source.Source].
+func (s *Source) Resolve(ctx context.Context, at source.Remote, ref source.Ref) (source.Revision, error) {
+	p := placeOf(at, ref)
+	ctx, cancel := p.deadline(ctx)
+	defer cancel()
+	list, err := s.list(ctx, p)
+	if err != nil {
+		return source.Revision{}, told("list", p, err)
+	}
+	return list.revision(), nil
+}
+
+// list returns the index of what counts in a bucket.
+func (s *Source) list(ctx context.Context, p place) (index, error) {
+	return s.lists.Get(ctx, p.key, func(ctx context.Context) (index, error) {
+		ctx, cancel := p.deadline(ctx)
+		defer cancel()
+		c, err := s.client(p)
+		if err != nil {
+			return nil, err
+		}
+		all, err := c.list(ctx, p)
+		if err == nil {
+			all, err = s.counting(ctx, p, c, all)
+		}
+		return all, p.failed(ctx, err)
+	})
+}
+
+// Fetch implements [source.Source].
+//
+// An error that wraps [source.ErrStorage], be it from Fetch or from reading a
+// file, says that our copy is damaged. The next Fetch makes a new one.
+func (s *Source) Fetch(ctx context.Context, at source.Remote, ref source.Ref, rev source.Revision) (*source.Snapshot, error) {
+	p := placeOf(at, ref)
+	ctx, cancel := p.deadline(ctx)
+	defer cancel()
+	tree, err := s.fetch(ctx, p, rev.Digest)
+	if err != nil {
+		return nil, told("fetch", p, p.failed(ctx, err))
+	}
+	return &source.Snapshot{Revision: rev, Tree: tree}, nil
+}
+
+// fetch returns the tree of which the index has a digest.
+func (s *Source) fetch(ctx context.Context, p place, d digest.Digest) (*unpack.Tree, error) {
+	var list index
+	tree, err := s.Store.Tree(ctx, digest.Of([]byte("bucket\n"+p.key+"\n"+string(d))), func(w *unpack.Writer) (err error) {
+		if list, err = s.list(ctx, p); err != nil {
+			return err
+		}
+		if got := list.revision().Digest; got != d {
+			return fail(source.ErrNotFound, "it has changed meanwhile: it is at %s now", got)
+		}
+		c, err := s.client(p)
+		if err != nil {
+			return err
+		}
+		return s.fill(ctx, p, c, list, w)
+	})
+	if err == nil && list != nil {
+		s.mu.Lock()
+		s.last[p.key] = held{list, tree}
+		s.mu.Unlock()
+	}
+	return tree, err
+}
+
+// Expire says that something has changed at url: the next Resolve will ask the
+// server rather than give an answer from before this call.
+func (s *Source) Expire(url string) {
+	s.lists.Expire(func(key string) bool { return isAt(key, url) })
+}
+
+// told says what was being done, to what, when err happened.
+func told(verb string, p place, err error) error {
+	told := fmt.Errorf("bucket: %s %s at %s: %w", verb, p.shown(), p.URL, err)
+	if errors.Is(err, source.ErrURL) {
+		return fault.Input(told)
+	}
+	return told
+}

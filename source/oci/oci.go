@@ -1,0 +1,192 @@
+// Package oci is a [source.Source] of images in OCI registries: of a layer that
+// is a gzipped tar archive.
+//
+// Registries are asked by oras. A layer is unpacked once for all who use it. Of
+// an image that was let in, the manifest is kept too, by whoever got in there
+// and by what it had to prove: it is neither asked for nor verified again, and
+// what was there before a restart is there after it without a request.
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sigstore/sigstore-go/pkg/root"
+
+	"github.com/sane-gitops/sane/digest"
+	"github.com/sane-gitops/sane/fault"
+	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/source/shared"
+	"github.com/sane-gitops/sane/source/unpack"
+)
+
+// A Config says what a Source works with.
+type Config struct {
+	Store *unpack.Store    // where content is kept; the caller closes it after the Source
+	Fresh time.Duration    // for how long an answer of a registry is reused, from when it was asked; 0 means 2 s, less means not at all
+	Log   *slog.Logger     // nil means no log
+	Now   func() time.Time // nil means time.Now
+}
+
+// A Source resolves and fetches from registries. Close it after use.
+type Source struct {
+	Config
+	heads *shared.Answers[digest.Digest] // by place and tag
+	tags  *shared.Answers[[]string]      // by place
+	roots *shared.Answers[*root.TrustedRoot]
+
+	mu      sync.Mutex
+	clients map[string]*client // guarded by mu; by what it takes to get in
+}
+
+var _ source.Source = (*Source)(nil)
+
+// New returns a Source.
+func New(c Config) *Source {
+	if c.Fresh == 0 {
+		c.Fresh = 2 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Source{Config: c, clients: make(map[string]*client),
+		heads: shared.New[digest.Digest](c.Fresh, c.Now), tags: shared.New[[]string](c.Fresh, c.Now),
+		roots: shared.New[*root.TrustedRoot](publicRoot, c.Now)}
+}
+
+// Close stops what is under way.
+func (s *Source) Close() error {
+	s.heads.Close()
+	s.tags.Close()
+	s.roots.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.clients {
+		c.http.CloseIdleConnections()
+	}
+	return nil
+}
+
+// Resolve implements [source.Source]. A digest needs no request: whether it
+// exists is for Fetch to find out.
+func (s *Source) Resolve(ctx context.Context, at source.Remote, ref source.Ref) (source.Revision, error) {
+	rev, err := s.resolve(ctx, at, ref)
+	if err != nil {
+		return source.Revision{}, told("resolve", at, ref, err)
+	}
+	return rev, nil
+}
+
+func (s *Source) resolve(ctx context.Context, at source.Remote, ref source.Ref) (source.Revision, error) {
+	p, err := parsePlace(at)
+	if err != nil {
+		return source.Revision{}, err
+	}
+	w, err := parseRef(ref)
+	if err != nil {
+		return source.Revision{}, err
+	}
+	if w.digest != "" {
+		return source.Revision{Name: string(w.digest), Digest: w.digest}, nil
+	}
+	ctx, cancel := p.deadline(ctx)
+	defer cancel()
+	tag := w.tag
+	if w.within != nil {
+		tags, err := s.tags.Get(ctx, p.key, func(ctx context.Context) ([]string, error) {
+			ctx, cancel := p.deadline(ctx)
+			defer cancel()
+			tags, err := s.list(ctx, p)
+			return tags, p.failed(ctx, err)
+		})
+		if err != nil {
+			return source.Revision{}, p.failed(ctx, err)
+		}
+		if tag, err = w.choose(tags); err != nil {
+			return source.Revision{}, err
+		}
+	}
+	head, err := s.heads.Get(ctx, p.key+tag, func(ctx context.Context) (digest.Digest, error) {
+		ctx, cancel := p.deadline(ctx)
+		defer cancel()
+		d, err := s.head(ctx, p, tag)
+		return d, p.failed(ctx, err)
+	})
+	if err != nil {
+		return source.Revision{}, p.failed(ctx, err)
+	}
+	return source.Revision{Name: tag + "@" + string(head), Digest: head}, nil
+}
+
+// Fetch implements [source.Source].
+//
+// An error that wraps [source.ErrStorage], be it from Fetch or from reading a
+// file, says that our copy is damaged. The next Fetch makes a new one.
+func (s *Source) Fetch(ctx context.Context, at source.Remote, ref source.Ref, rev source.Revision) (*source.Snapshot, error) {
+	snap, err := s.fetch(ctx, at, ref, rev)
+	if err != nil {
+		return nil, told("fetch", at, ref, err)
+	}
+	return snap, nil
+}
+
+func (s *Source) fetch(ctx context.Context, at source.Remote, ref source.Ref, rev source.Revision) (*source.Snapshot, error) {
+	p, err := parsePlace(at)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := parseDigest(rev.Digest); err != nil {
+		return nil, err
+	}
+	ctx, cancel := p.deadline(ctx)
+	defer cancel()
+	r, err := s.record(ctx, p, at.Proof, rev.Digest)
+	if err != nil {
+		return nil, p.failed(ctx, err)
+	}
+	layer, err := r.layer(ref.Layer)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := s.Store.Tree(ctx, digest.Digest(layer.Digest), func(w *unpack.Writer) error {
+		return s.unpack(ctx, p, layer, w)
+	})
+	if err != nil {
+		return nil, p.failed(ctx, err)
+	}
+	return &source.Snapshot{
+		Revision: rev, Tree: tree, Proven: r.Proven,
+		Origin: r.Manifest.Annotations[origin], Metadata: r.Manifest.Annotations,
+	}, nil
+}
+
+// origin is the annotation that says what an image was made from.
+const origin = "org.opencontainers.image.revision"
+
+// Expire says that something has changed at url: the next Resolve will ask the
+// registry rather than give an answer from before this call.
+func (s *Source) Expire(url string) {
+	p, err := parsePlace(source.Remote{URL: url})
+	if err != nil {
+		return
+	}
+	same := func(q string) bool { return sameName(q, p.name) }
+	s.heads.Expire(same)
+	s.tags.Expire(same)
+}
+
+// told says what was being done, to what, when err happened.
+func told(verb string, at source.Remote, ref source.Ref, err error) error {
+	told := fmt.Errorf("oci: %s %s at %s: %w", verb, shownURL(at.URL), shown(ref), err)
+	if errors.Is(err, source.ErrURL) || errors.Is(err, source.ErrRef) {
+		return fault.Input(told)
+	}
+	return told
+}
