@@ -46,7 +46,7 @@ func TestGet(t *testing.T) {
 			var wg sync.WaitGroup
 			for _, c := range tt.calls {
 				wg.Go(func() {
-					time.Sleep(c.at) // of the test's own time
+					<-time.After(c.at) // of the test's own time
 					if got, err := a.Get(t.Context(), c.for_, s.ask); err != nil || got != c.want {
 						t.Errorf("%s: after %s %s = %d, %v; want %d", tt.name, c.at, c.for_, got, err, c.want)
 					}
@@ -54,7 +54,7 @@ func TestGet(t *testing.T) {
 			}
 			wg.Wait()
 			a.Close()
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			if len(a.all) > 0 {
@@ -74,7 +74,7 @@ func TestExpire(t *testing.T) {
 			a.Expire(func(q string) bool { return q == "a" })
 		}
 		a.Close()
-		time.Sleep(2 * time.Hour)
+		<-time.After(2 * time.Hour)
 	})
 }
 
@@ -94,6 +94,6 @@ func TestLeave(t *testing.T) {
 		if _, err := a.Get(t.Context(), "b", s.ask); !errors.Is(err, ErrClosed) {
 			t.Errorf("Get after Close: %v", err)
 		}
-		time.Sleep(2 * time.Hour)
+		<-time.After(2 * time.Hour)
 	})
 }
