@@ -259,12 +259,16 @@ func (e *Engine) moved(name source.FeedName, was feed, st source.Status, m made,
 		}
 		return
 	}
+	var rest []unit.Name
 	for _, u := range e.users.of(name) {
-		prio := changed
 		if same && e.units[u].status.Ready() && !e.c.Renderer.Touched(u.String(), diff) {
-			prio = unchanged
+			rest = append(rest, u)
+		} else {
+			e.unitQ.Add(u, changed)
 		}
-		e.unitQ.Add(u, prio)
+	}
+	for _, u := range rest { // after all that are in a hurry
+		e.unitQ.Add(u, unchanged)
 	}
 	e.recompose(name)
 }
