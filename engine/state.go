@@ -2,12 +2,10 @@ package engine
 
 import (
 	"bytes"
-	"compress/flate"
 	"encoding/json"
-	"errors"
-	"io"
 	"slices"
-	"sync"
+
+	"github.com/klauspost/compress/s2"
 
 	"github.com/sane-gitops/sane/object"
 )
@@ -25,55 +23,21 @@ func (e *Engine) stateOf(o object.Object) state {
 	o = o.Without("metadata", "managedFields")
 	return state{
 		uid: o.UID(), version: o.ResourceVersion(), question: question(o, e.c.Dialect.Foreign(o.ID().Kind)),
-		held: slices.Contains(o.Finalizers(), e.c.Dialect.Finalizer()), data: deflate(o.JSON()),
+		held: slices.Contains(o.Finalizers(), e.c.Dialect.Finalizer()), data: bytes.Clone(s2.EncodeBetter(nil, o.JSON())),
 	}
 }
 
 // object returns the custom resource.
 func (s state) object() object.Object {
-	o, err := object.FromJSON(inflate(s.data))
+	data, err := s2.Decode(nil, s.data)
+	if err != nil {
+		panic("engine: " + err.Error()) // it is never written to
+	}
+	o, err := object.FromJSON(data)
 	if err != nil {
 		panic("engine: " + err.Error()) // it was made by JSON
 	}
 	return o
-}
-
-var deflaters = sync.Pool{New: func() any {
-	w, err := flate.NewWriter(nil, flate.BestSpeed)
-	if err != nil {
-		panic("engine: " + err.Error())
-	}
-	return w
-}}
-
-// deflate compresses data.
-func deflate(data []byte) []byte {
-	var b bytes.Buffer
-	w := deflaters.Get().(*flate.Writer)
-	defer deflaters.Put(w)
-	w.Reset(&b)
-	_, err := w.Write(data)
-	if err = errors.Join(err, w.Close()); err != nil {
-		panic("engine: " + err.Error()) // a buffer takes everything
-	}
-	return bytes.Clone(b.Bytes())
-}
-
-var inflaters = sync.Pool{New: func() any { return flate.NewReader(bytes.NewReader(nil)) }}
-
-// inflate returns what deflate was given.
-func inflate(data []byte) []byte {
-	r := inflaters.Get().(io.ReadCloser)
-	defer inflaters.Put(r)
-	err := r.(flate.Resetter).Reset(bytes.NewReader(data), nil)
-	var out bytes.Buffer
-	if err == nil {
-		_, err = out.ReadFrom(r)
-	}
-	if err != nil {
-		panic("engine: " + err.Error()) // it is never written to
-	}
-	return out.Bytes()
 }
 
 // newer returns the later of two states of one object.
