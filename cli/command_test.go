@@ -2,13 +2,16 @@ package cli_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
@@ -20,11 +23,16 @@ import (
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/dialect/flux"
 	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/render"
+	"github.com/sane-gitops/sane/render/plain"
+	"github.com/sane-gitops/sane/source"
 )
 
 // TestCommands reads testdata/command/*.txtar: "objects" are in a cluster in
-// memory; every other file is a command line and all that it prints, with its
-// exit status if that is not 0. UPDATE=1 writes what it prints.
+// memory, and so are "objects NAME", of which NAME is the field manager; "repo/…"
+// are files of the repository that all sources are; every other file is a command
+// line and all that it prints, with its exit status if that is not 0. UPDATE=1
+// writes what it prints.
 func TestCommands(t *testing.T) {
 	files, err := filepath.Glob("testdata/command/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -40,9 +48,15 @@ func TestCommands(t *testing.T) {
 				memory.Kinds("kustomize.toolkit.fluxcd.io/v1", "Kustomization"),
 				memory.Kinds("source.toolkit.fluxcd.io/v1", "GitRepository")...)...)
 			p := program(c)
+			repo := make(tree)
+			p.Equip = repo.equip
 			for i, f := range a.Files {
-				if f.Name == "objects" {
-					load(t, c, f.Data)
+				if name, ok := strings.CutPrefix(f.Name, "repo/"); ok {
+					repo[name] = &fstest.MapFile{Data: f.Data}
+					continue
+				}
+				if what, manager, _ := strings.Cut(f.Name, " "); what == "objects" {
+					load(t, c, cmp.Or(manager, "test"), f.Data)
 					continue
 				}
 				got := run(p, strings.Fields(f.Name))
@@ -61,7 +75,31 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-func load(t *testing.T, c *memory.Cluster, data []byte) {
+// A tree is the repository that all sources are, at every revision.
+type tree fstest.MapFS
+
+func (r tree) equip(*cli.Place, cli.Equipment) (*cli.Gear, error) {
+	k, err := render.NewKeeper(plain.Renderer{}, render.Config{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err
+	}
+	return &cli.Gear{Sources: map[string]source.Source{"git": r}, Renderer: k, Close: k.Close}, nil
+}
+
+func (r tree) Resolve(_ context.Context, at source.Remote, ref source.Ref) (source.Revision, error) {
+	if strings.Contains(at.URL, "broken") {
+		return source.Revision{}, fmt.Errorf("resolve %s: %w", at.URL, source.ErrNetwork)
+	}
+	return source.Revision{Name: ref.Branch + "@sha1:" + ref.Commit}, nil
+}
+
+func (r tree) Fetch(_ context.Context, _ source.Remote, _ source.Ref, rev source.Revision) (*source.Snapshot, error) {
+	return &source.Snapshot{Revision: rev, Tree: fstest.MapFS(r), Commit: source.Commit{
+		Author: "Ann <ann@example.com>", Subject: "a change", When: time.Now().Add(-21 * time.Hour),
+	}}, nil
+}
+
+func load(t *testing.T, c *memory.Cluster, manager string, data []byte) {
 	for doc := range strings.SplitSeq(string(data), "---\n") {
 		var m map[string]any
 		if err := yaml.Unmarshal([]byte(doc), &m); err != nil {
@@ -69,7 +107,7 @@ func load(t *testing.T, c *memory.Cluster, data []byte) {
 		}
 		o := object.Of(m)
 		status, _ := o.Get("status")
-		if _, err := c.Apply(t.Context(), o.Without("status"), cluster.How{Manager: "test"}); err != nil {
+		if _, err := c.Apply(t.Context(), o.Without("status"), cluster.How{Manager: manager, Force: true}); err != nil {
 			t.Fatal(err)
 		}
 		if st, ok := status.(map[string]any); ok {
@@ -90,7 +128,7 @@ func program(c cluster.Cluster) cli.Program {
 			Request: "reconcile.fluxcd.io/requestedAt",
 			Pause:   []string{"spec", "suspend"},
 		},
-		Connect: func(cli.Dial) (*cli.Place, error) { return &cli.Place{Cluster: c, Namespace: "apps"}, nil },
+		Connect: func(cli.Dial) (*cli.Place, error) { return &cli.Place{Cluster: c, Namespace: "apps", Kind: kindOf}, nil },
 		Dialect: func(cli.Speech) (dialect.Dialect, error) { return flux.New(flux.Config{}), nil },
 		Manifests: func(i cli.Installation) ([]object.Object, error) {
 			return []object.Object{object.Of(map[string]any{
@@ -99,6 +137,15 @@ func program(c cluster.Cluster) cli.Program {
 		},
 		Now: func() time.Time { return time.Now().Add(3 * time.Hour) },
 	}
+}
+
+func kindOf(_ context.Context, word string) (object.Kind, error) {
+	for _, k := range []object.Kind{{Group: "apps", Name: "Deployment"}, {Name: "ConfigMap"}, {Name: "Secret"}, {Name: "Pod"}, {Name: "Namespace"}} {
+		if strings.HasPrefix(strings.ToLower(k.Name), word) {
+			return k, nil
+		}
+	}
+	return object.Kind{}, fmt.Errorf("%q is no kind of object: %w", word, cluster.ErrNoKind)
 }
 
 // run returns all that a command prints, and its exit status.

@@ -108,3 +108,38 @@ func (d *desk) listNames(ctx context.Context, sel func(*Place) cluster.Selection
 	}
 	return names
 }
+
+// completeWhy completes units, sources and, after a kind, objects of any kind.
+func (d *desk) completeWhy(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 1 && args[0] != "source" {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	word, _, slash := strings.Cut(begun, "/")
+	prefix := word + "/"
+	if !slash && len(args) == 1 {
+		word, prefix, slash = args[0], "", true
+	}
+	if _, err := d.Language.noun(word); err == nil || !slash || word == "source" {
+		return d.completeNamed(cmd, args, begun)
+	}
+	return d.objectNames(cmd.Context(), word, prefix), cobra.ShellCompDirectiveNoFileComp
+}
+
+// objectNames returns the names of objects of the kind that goes by a word, with
+// a prefix.
+func (d *desk) objectNames(ctx context.Context, word, prefix string) []string {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	ctx, cancel := context.WithTimeout(ctx, completing)
+	defer cancel()
+	at, err := d.place()
+	if err != nil {
+		return nil
+	}
+	kind, err := d.kindOf(ctx, at, word)
+	if err != nil {
+		return nil
+	}
+	return d.namesOf(ctx, Noun{Kind: kind}, prefix)
+}

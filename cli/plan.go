@@ -38,10 +38,16 @@ type planning struct {
 	gear  *Gear
 	keep  *engine.Engine
 	trees map[source.FeedName]fs.FS // fetched so far
+
+	commits map[source.FeedName]source.Commit // at which they were fetched
+}
+
+func newPlanning(d *desk) *planning {
+	return &planning{desk: d, trees: make(map[source.FeedName]fs.FS), commits: make(map[source.FeedName]source.Commit)}
 }
 
 func planCommand(d *desk) *cobra.Command {
-	p := &planning{desk: d, trees: make(map[source.FeedName]fs.FS)}
+	p := newPlanning(d)
 	cmd := &cobra.Command{
 		Use:   "plan [UNIT...]",
 		Short: "Show what a directory, a commit or a branch would change in the cluster",
@@ -349,6 +355,7 @@ func (p *planning) fetch(ctx context.Context, f source.Feed, revision string) (f
 	if err != nil {
 		return nil, err
 	}
+	p.commits[f.Name] = snap.Commit
 	return snap.Tree, nil
 }
 

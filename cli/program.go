@@ -57,6 +57,10 @@ type Place struct {
 	Cluster   cluster.Cluster
 	Namespace string // of the kubeconfig's context, or the one that we run in
 
+	// Kind returns the kind of object that goes by a word, as kubectl has it:
+	// "deploy", "Deployment.apps". That none does is [cluster.ErrNoKind].
+	Kind func(ctx context.Context, word string) (object.Kind, error)
+
 	// Remote connects to the cluster that another kubeconfig names, which is
 	// not trusted: it must not make us run a program or read a file.
 	Remote func(kubeconfig string) (cluster.Cluster, error)

@@ -133,8 +133,10 @@ type groups struct {
 			Version   string `json:"version"`
 			Freshness string `json:"freshness"`
 			Resources []struct {
-				Resource     string `json:"resource"`
-				Scope        string `json:"scope"`
+				Resource     string   `json:"resource"`
+				Singular     string   `json:"singularResource"`
+				Short        []string `json:"shortNames"`
+				Scope        string   `json:"scope"`
 				ResponseKind struct {
 					Kind string `json:"kind"`
 				} `json:"responseKind"`
@@ -195,7 +197,7 @@ func (g groups) add(kinds map[object.Kind]resource, stale map[string]bool) {
 				k := object.Kind{Group: name, Name: r.ResponseKind.Kind}
 				known, ok := kinds[k]
 				if !ok {
-					known = resource{group: name, plural: r.Resource, namespaced: r.Scope == "Namespaced"}
+					known = resource{group: name, plural: r.Resource, short: r.Short, singular: r.Singular, namespaced: r.Scope == "Namespaced"}
 				}
 				if !slices.Contains(known.versions, v.Version) {
 					known.versions = append(known.versions, v.Version)

@@ -243,6 +243,8 @@ func (c *Cluster) answer(ctx context.Context, r request, id object.ID, version s
 // A resource is how a kind is served.
 type resource struct {
 	group, plural string
+	singular      string
+	short         []string // other names
 	namespaced    bool
 	versions      []string // the preferred first
 }

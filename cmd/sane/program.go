@@ -72,7 +72,7 @@ func connect(d cli.Dial) (*cli.Place, error) {
 		return nil, err
 	}
 	return &cli.Place{
-		Cluster: c, Namespace: namespace,
+		Cluster: c, Namespace: namespace, Kind: c.Kind,
 		Remote: func(kubeconfig string) (cluster.Cluster, error) {
 			config, err := kube.Remote([]byte(kubeconfig))
 			if err != nil {

@@ -1,0 +1,293 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sane-gitops/sane/apply"
+	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/inventory"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/plan"
+	"github.com/sane-gitops/sane/unit"
+)
+
+// A wish is a label or an annotation by which an object asks its keeper for
+// something.
+type wish struct {
+	Key   string    `json:"key"`
+	Value string    `json:"value"`
+	Means string    `json:"means"`
+	By    string    `json:"by,omitempty"` // who set it
+	Since time.Time `json:"since,omitzero"`
+}
+
+// object explains an object that is neither a unit nor a source.
+func (w *asking) object(ctx context.Context, o object.Object) error {
+	w.answer.State = w.objectState(ctx, o)
+	w.answer.Asks = w.wishes(o)
+	made, err := w.makers(ctx, o)
+	if err != nil {
+		w.unknown("who made what made it: %v", err)
+	}
+	top := o
+	for _, m := range made {
+		w.answer.MadeBy = append(w.answer.MadeBy, m.id.String())
+		if top = m.Object; top.IsZero() {
+			w.answer.Keeper = &keeper{Doubt: m.id.String() + ", which made it, is not there any more"}
+			return nil
+		}
+	}
+	k, err := w.keeperOf(ctx, top)
+	if err != nil || k.IsZero() {
+		return err
+	}
+	return w.compare(ctx, k, top, len(made) == 0)
+}
+
+// objectState says how an object stands.
+func (w *asking) objectState(ctx context.Context, o object.Object) *reason {
+	if r := w.ailing(ctx, o.ID(), o); r != nil {
+		return r
+	}
+	return &reason{About: o.ID().String(), Says: "healthy", Since: wellSince(o)}
+}
+
+// wellSince returns since when an object says that it is well; zero if it does
+// not say.
+func wellSince(o object.Object) time.Time {
+	for _, kind := range []string{"Ready", "Available", "Complete"} {
+		if c := condition(o, kind); text(c["status"]) == "True" {
+			return changedAt(c)
+		}
+	}
+	return time.Time{}
+}
+
+// wishes returns what an object's labels and annotations ask for.
+func (w *asking) wishes(o object.Object) []wish {
+	all := w.says.Exempt(o)
+	var out []wish
+	for _, where := range []string{"labels", "annotations"} {
+		v, _ := o.Get("metadata", where)
+		for _, key := range slices.Sorted(maps.Keys(child(v))) {
+			without := w.says.Exempt(o.Without("metadata", where, key))
+			if without == all {
+				continue
+			}
+			by, since := ownerAt(o, fieldPath("metadata", where, key))
+			out = append(out, wish{key, stringAt(o, "metadata", where, key), meaning(all, without), by, since})
+		}
+	}
+	return out
+}
+
+// meaning says what is asked for in one state and not in another.
+func meaning(with, without unit.Exemption) string {
+	for _, m := range []struct {
+		asks  bool
+		means string
+	}{
+		{with.Ignore && !without.Ignore, "leave it alone: neither change nor delete it"},
+		{with.Once && !without.Once, "create it once, and never change it"},
+		{with.Keep && !without.Keep, "never delete it"},
+		{with.Merge && !without.Merge, "leave other managers' fields to them"},
+		{with.Force && !without.Force, "delete and create it where it can't be changed"},
+	} {
+		if m.asks {
+			return m.means
+		}
+	}
+	return ""
+}
+
+// makers returns an object's controller, the controller of that, and so on. One
+// that is not there is the last.
+func (w *asking) makers(ctx context.Context, o object.Object) ([]found, error) {
+	const most = 10
+	var out []found
+	for len(out) < most {
+		id, uid := controller(o)
+		if id.Name == "" {
+			break
+		}
+		namespaced, err := w.at.Cluster.Namespaced(ctx, id.Kind)
+		if err != nil {
+			return out, err
+		}
+		if !namespaced {
+			id.Namespace = ""
+		}
+		m, _, err := w.at.Cluster.Get(ctx, id)
+		if err != nil {
+			return out, err
+		}
+		if m.UID() != uid {
+			m = object.Object{}
+		}
+		if out = append(out, found{id, m}); m.IsZero() {
+			break
+		}
+		o = m
+	}
+	return out, nil
+}
+
+// controller returns the owner that made an object; zero if none did.
+func controller(o object.Object) (id object.ID, uid string) {
+	v, _ := o.Get("metadata", "ownerReferences")
+	list, _ := v.([]any)
+	for _, r := range list {
+		if m := child(r); m["controller"] == true {
+			owner := object.Of(map[string]any{"apiVersion": m["apiVersion"], "kind": m["kind"]})
+			return object.ID{Kind: owner.ID().Kind, Namespace: o.Namespace(), Name: text(m["name"])}, text(m["uid"])
+		}
+	}
+	return object.ID{}, ""
+}
+
+// keeperOf finds out which unit keeps an object, and returns it; zero if none
+// does.
+func (w *asking) keeperOf(ctx context.Context, o object.Object) (object.Object, error) {
+	name, labelled := w.says.Owner(o.Labels())
+	if !labelled {
+		return w.keeperByInventory(ctx, o.ID(), "its labels name nobody")
+	}
+	u, there, err := w.at.Cluster.Get(ctx, name.ID())
+	if err != nil {
+		w.unknown("its unit %s: %v", name, err)
+		w.answer.Keeper = &keeper{Unit: name.String()}
+		return object.Object{}, nil
+	}
+	switch {
+	case !there:
+		return w.keeperByInventory(ctx, o.ID(), fmt.Sprintf("its labels name %s, which is not there", name))
+	case w.has(u, o.ID()):
+		w.answer.Keeper = &keeper{Unit: name.String(), State: w.unitState(u).Says}
+		return u, nil
+	}
+	k, err := w.keeperByInventory(ctx, o.ID(), fmt.Sprintf("its labels name %s, which does not have it in its inventory", name))
+	if err == nil && k.IsZero() {
+		w.answer.Keeper.Unit, w.answer.Keeper.State = name.String(), w.unitState(u).Says
+		return u, nil
+	}
+	return k, err
+}
+
+func (w *asking) has(u object.Object, id object.ID) bool {
+	return w.says.RecallUnit(u).Owned.Covers(inventory.Set{id: ""})
+}
+
+// keeperByInventory finds the unit that has an object in its inventory, though its
+// labels tell something else.
+func (w *asking) keeperByInventory(ctx context.Context, id object.ID, labels string) (object.Object, error) {
+	units, err := w.units(ctx)
+	if err != nil {
+		w.unknown("which unit has it in its inventory: %v", err)
+	}
+	for _, u := range units {
+		if w.has(u, id) {
+			w.answer.Keeper = &keeper{
+				Unit: u.ID().String(), State: w.unitState(u).Says,
+				Doubt: labels + "; it is in the inventory of " + u.ID().String(),
+			}
+			return u, nil
+		}
+	}
+	w.answer.Keeper = &keeper{Doubt: labels + ", and no unit has it in its inventory"}
+	return object.Object{}, nil
+}
+
+// compare says where an object comes from and how it differs from what is wanted
+// there. Of what made another object only where it comes from is told.
+func (w *asking) compare(ctx context.Context, u, o object.Object, itself bool) error {
+	asked, err := w.says.Read(u, none{})
+	if err != nil || len(asked.Units) == 0 {
+		return err
+	}
+	want, st := asked.Units[0], w.says.RecallUnit(u)
+	rev := revisionOf(st.Applied, st.Attempted)
+	w.answer.Origin = w.sourceOrigin(ctx, want.Source, rev)
+	if itself {
+		w.answer.Strays = straysOf(o, want.Owner.Manager)
+	}
+	if w.answer.Origin == nil || w.taken[point{want.Source, rev.Name}].err != nil {
+		return nil
+	}
+	all, err := w.wanted(ctx, u, rev)
+	if err != nil {
+		w.unknown("what is wanted: %v", err)
+		return nil
+	}
+	i := slices.IndexFunc(all, func(x plan.Want) bool { return x.Object.ID() == o.ID() })
+	if i < 0 {
+		w.unknown("a file: the source does not have it at %s, so it will be deleted if %s prunes", rev.Name, want.Name)
+		return nil
+	}
+	from := all[i]
+	w.answer.Origin.File, w.answer.Origin.Line = locate(w.taken[point{want.Source, rev.Name}].tree, from.From, from.Object)
+	if itself {
+		w.differ(ctx, from, o, want)
+	}
+	return nil
+}
+
+// differ says in which fields an object differs from what is wanted.
+func (w *asking) differ(ctx context.Context, want plan.Want, live object.Object, u unit.Unit) {
+	if plan.Compare(want.Object, live, u.Owner.Manager).Answer == plan.Same {
+		return
+	}
+	step := plan.Step{Verb: plan.Update, ID: live.ID(), Want: want.Object, From: want.From, UID: live.UID(), Exempt: want.Exempt}
+	would := over(live, want.Object)
+	for out := range apply.Check(ctx, w.at.Cluster, []plan.Step{step}, apply.By{Manager: u.Owner.Manager}) {
+		switch {
+		case out.Err == nil:
+			would = out.Live
+		case errors.Is(out.Err, cluster.ErrForbidden):
+			w.unknown("what the server would make of it: %v; fields are compared as they are spelled", out.Err)
+		default:
+			w.answer.State.Because = append(w.answer.State.Because, &reason{About: live.ID().String(), Says: "can't be made as it is wanted: " + out.Err.Error()})
+		}
+	}
+	was, now := masked(content(live), content(would))
+	w.answer.Differs = mismatchesOf(was, now, live)
+	known := make(map[string]bool)
+	for _, g := range w.answer.Differs {
+		known[g.Field] = true
+	}
+	w.answer.Strays = slices.DeleteFunc(w.answer.Strays, func(s stray) bool { return known[s.Field] })
+}
+
+// absent explains why an object that is not there should be, if it should.
+func (w *asking) absent(ctx context.Context, id object.ID) error {
+	where := ""
+	if id.Namespace != "" {
+		where = " in namespace " + id.Namespace
+	}
+	missing := fmt.Errorf("why %s: there is none of that name%s", id, where)
+	if _, ours := w.Language.of(id.Kind); ours {
+		return missing
+	}
+	k, err := w.keeperByInventory(ctx, id, "it is not there")
+	if err != nil {
+		return err
+	}
+	if k.IsZero() {
+		return fmt.Errorf("%w, and no unit has it in its inventory", missing)
+	}
+	w.answer.State = &reason{About: id.String(), Says: "not there"}
+	if s := standingOf(k); s.ready != "True" || w.Language.paused(k) {
+		w.answer.State.Because = []*reason{w.unit(ctx, k)}
+	}
+	asked, err := w.says.Read(k, none{})
+	if err != nil || len(asked.Units) == 0 {
+		return err
+	}
+	st := w.says.RecallUnit(k)
+	w.answer.Origin = w.sourceOrigin(ctx, asked.Units[0].Source, revisionOf(st.Applied, st.Attempted))
+	return nil
+}

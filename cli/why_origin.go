@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"time"
+
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/plan"
+	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/unit"
+)
+
+// An origin is where a thing comes from. What is not known is left empty.
+type origin struct {
+	Source   string    `json:"source"` // "GitRepository/apps/web"
+	URL      string    `json:"url,omitempty"`
+	Revision string    `json:"revision,omitempty"`
+	Author   string    `json:"author,omitempty"`
+	Subject  string    `json:"subject,omitempty"`
+	When     time.Time `json:"when,omitzero"`
+	File     string    `json:"file,omitempty"`
+	Line     int       `json:"line,omitempty"`
+}
+
+// A checkout is a source's content at a revision, or why it can't be had.
+type checkout struct {
+	tree   fs.FS
+	commit source.Commit
+	err    error
+}
+
+// unitOrigin says where a unit's objects come from.
+func (w *asking) unitOrigin(ctx context.Context, o object.Object) error {
+	asked, err := w.says.Read(o, none{})
+	if err != nil || len(asked.Units) == 0 {
+		return err
+	}
+	w.answer.Origin = w.sourceOrigin(ctx, asked.Units[0].Source, revisionOf(w.says.RecallUnit(o).Applied, w.says.RecallUnit(o).Attempted))
+	return nil
+}
+
+func revisionOf(applied, attempted source.Revision) source.Revision {
+	return cmp.Or(applied, attempted)
+}
+
+// sourceOrigin says what a source is at a revision; nil if there is none.
+func (w *asking) sourceOrigin(ctx context.Context, name source.FeedName, rev source.Revision) *origin {
+	id := w.feedID(name)
+	if id.Name == "" {
+		return nil
+	}
+	o, there, err := w.at.Cluster.Get(ctx, id)
+	if err != nil || !there {
+		if err != nil {
+			w.unknown("source %s: %v", name, err)
+		}
+		return nil
+	}
+	return w.originOf(ctx, o, rev)
+}
+
+// originOf says what is known of a source at a revision, of which history may be
+// read from the repository.
+func (w *asking) originOf(ctx context.Context, o object.Object, rev source.Revision) *origin {
+	out := &origin{Source: o.ID().String(), Revision: rev.Name}
+	asked, err := w.says.Read(o, none{})
+	if err == nil && len(asked.Feeds) > 0 {
+		out.URL = plainURL(asked.Feeds[0].Remote.URL)
+	}
+	t := w.take(ctx, feedName(o), rev)
+	if t.err != nil {
+		w.unknown("who wrote that revision: %v", t.err)
+		return out
+	}
+	out.Author, out.Subject, out.When = t.commit.Author, t.commit.Subject, t.commit.When
+	return out
+}
+
+// plainURL returns a URL without a password.
+func plainURL(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.User == nil {
+		return s
+	}
+	return u.Redacted()
+}
+
+// A point is a source at a revision.
+type point struct {
+	source.FeedName
+	revision string
+}
+
+// take returns what a source holds at a revision, or holds now if rev is zero.
+func (w *asking) take(ctx context.Context, name source.FeedName, rev source.Revision) *checkout {
+	at := point{name, rev.Name}
+	if t := w.taken[at]; t != nil {
+		return t
+	}
+	t := new(checkout)
+	w.taken[at] = t
+	if w.stop == nil {
+		if w.stop, t.err = w.equip(); t.err != nil {
+			return t
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, reading)
+	defer cancel()
+	if w.fetched(ctx, at, t); t.err != nil {
+		t.err = fmt.Errorf("the repository can't be read from here: %w", t.err)
+	}
+	return t
+}
+
+// fetched fetches a source at a revision, or as it is now where that is gone.
+func (w *asking) fetched(ctx context.Context, at point, t *checkout) {
+	read := func(revision string) {
+		delete(w.trees, at.FeedName)
+		w.revision = revision
+		t.tree, t.err = w.tree(ctx, unit.Unit{Source: at.FeedName})
+		t.commit = w.commits[at.FeedName]
+	}
+	read(at.revision)
+	if t.err == nil || at.revision == "" || ctx.Err() != nil ||
+		errors.Is(t.err, source.ErrNetwork) || errors.Is(t.err, source.ErrAuth) || errors.Is(t.err, source.ErrURL) {
+		return
+	}
+	first := t.err
+	if read(""); t.err == nil {
+		t.commit = source.Commit{} // of another revision
+		w.unknown("%s at %s: %v; what is said of files and fields is as of now", at.FeedName, at.revision, first)
+	} else {
+		t.err = first
+	}
+}
+
+// wanted returns what a unit wants at a revision.
+func (w *asking) wanted(ctx context.Context, o object.Object, rev source.Revision) ([]plan.Want, error) {
+	asked, err := w.says.Read(o, reader{ctx, w.at.Cluster})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(asked.Units) == 0:
+		return nil, errors.New("it is no unit")
+	case asked.Units[0].Err != nil:
+		return nil, asked.Units[0].Err
+	}
+	u := asked.Units[0]
+	t := w.take(ctx, u.Source, rev)
+	if t.err != nil {
+		return nil, t.err
+	}
+	return w.keep.Wanted(ctx, u, t.tree)
+}

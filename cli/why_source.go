@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/source"
+)
+
+// source explains a source.
+func (w *asking) source(ctx context.Context, o object.Object) error {
+	w.answer.State = w.sourceState(ctx, o)
+	name := feedName(o)
+	units, err := w.units(ctx)
+	if err != nil {
+		w.unknown("which units use it: %v", err)
+	}
+	for _, u := range units {
+		asked, err := w.says.Read(u, none{})
+		if err == nil && len(asked.Units) > 0 && asked.Units[0].Source == name {
+			w.answer.UsedBy = append(w.answer.UsedBy, u.ID().String()+": "+w.unitState(u).Says)
+		}
+	}
+	st := w.says.RecallFeed(o)
+	w.answer.Origin = w.originOf(ctx, o, st.Revision)
+	if t := w.taken[point{name, st.Revision.Name}]; st.Err != nil && t != nil && t.err == nil {
+		w.answer.State.More = append(w.answer.State.More,
+			"from here it can be read by what the object says: it is the controller's way to it that fails, or it has come back since")
+	}
+	return nil
+}
+
+func feedName(o object.Object) source.FeedName {
+	return source.FeedName{Kind: o.ID().Kind.Name, Namespace: o.Namespace(), Name: o.Name()}
+}
+
+// sourceState says how a source stands, and why.
+func (w *asking) sourceState(ctx context.Context, o object.Object) *reason {
+	s, st := standingOf(o), w.says.RecallFeed(o)
+	r := &reason{About: o.ID().String(), Since: changedAt(condition(o, "Ready"))}
+	switch {
+	case s.ready == "True" && s.current:
+		r.Says = "fetched " + st.Revision.Name
+		if !st.Since.IsZero() {
+			r.Since = st.Since
+		}
+	case s.ready == "":
+		r.Says, r.Since = "nothing is said of it yet", created(o)
+	case !s.current:
+		r.Says = "it was edited, and nothing is said of that yet"
+	default:
+		r.Says = "not ready: " + s.reason + ": " + s.message
+		r.Do = cure(st.Err)
+	}
+	if w.Language.paused(o) {
+		r.Says = "suspended; " + r.Says
+		r.Because = append(r.Because, w.pausedBy(o))
+	}
+	r.Because = append(r.Because, w.neglected(o, s)...)
+	if s.ready != "True" {
+		r.Because = append(r.Because, w.unreadable(ctx, o)...)
+	}
+	r.Events = w.warnings(ctx, o, s.message)
+	return r
+}
+
+// unreadable says what is wrong with a source's object, or with what it refers
+// to, as it is now.
+func (w *asking) unreadable(ctx context.Context, o object.Object) []*reason {
+	asked, err := w.says.Read(o, reader{ctx, w.at.Cluster})
+	switch {
+	case err != nil:
+		w.unknown("what %s refers to: %v", o.ID(), err)
+	case len(asked.Feeds) > 0 && asked.Feeds[0].Err != nil:
+		return []*reason{{About: o.ID().String(), Says: fmt.Sprint(asked.Feeds[0].Err)}}
+	}
+	return nil
+}
+
+// cure says what to do about why a source could not be fetched.
+func cure(err error) string {
+	for _, c := range []struct {
+		is error
+		do string
+	}{
+		{source.ErrURL, "mend spec.url"},
+		{source.ErrAuth, "look at the Secret that spec.secretRef names: may its user still read, and are the host key or certificate those of the server?"},
+		{source.ErrEmpty, "push a first commit"},
+		{source.ErrStorage, "look at the disk of the controller"},
+	} {
+		if errors.Is(err, c.is) {
+			return c.do
+		}
+	}
+	return "see whether the URL and the ref are right, and whether the cluster can reach the server"
+}

@@ -1,0 +1,316 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/health"
+	"github.com/sane-gitops/sane/inventory"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/unit"
+)
+
+// running says how to see whether there is a controller.
+const running = "see whether the controller runs: kubectl get pods -A -l app=sane"
+
+// heldReason is the reason of the condition of a unit that waits for approval.
+const heldReason = "DeletionHeld"
+
+// unit says how a unit stands, and why.
+func (w *asking) unit(ctx context.Context, o object.Object) *reason {
+	id := o.ID()
+	r := w.unitState(o)
+	if w.told[id] {
+		return r // as it was explained, or is being: units may wait for each other
+	}
+	w.told[id] = true
+	asked, err := w.says.Read(o, none{})
+	if err != nil || len(asked.Units) == 0 {
+		w.unknown("what %s asks for: %v", id, err)
+		return r
+	}
+	u, s := asked.Units[0], standingOf(o)
+	if u.Paused {
+		r.Because = append(r.Because, w.pausedBy(o))
+	}
+	r.Because = append(r.Because, w.neglected(o, s)...)
+	r.Because = append(r.Because, w.sourceOf(ctx, u)...)
+	if s.ready != "True" {
+		r.Because = append(r.Because, w.others(ctx, u)...)
+		r.Because = append(r.Because, w.failures(ctx, o, u, s)...)
+	}
+	r.Because = append(r.Because, w.objects(ctx, u, w.says.RecallUnit(o).Owned, s)...)
+	r.Events = w.warnings(ctx, o, s.message)
+	return r
+}
+
+// unitState says how a unit stands in a line.
+func (w *asking) unitState(o object.Object) *reason {
+	s, st := standingOf(o), w.says.RecallUnit(o)
+	r := &reason{About: o.ID().String(), Since: changedAt(condition(o, "Ready"))}
+	switch {
+	case s.ready == "True" && s.current:
+		r.Says = "ready at " + st.Applied.Name
+	case s.ready == "":
+		r.Says, r.Since = "not ready: nothing is said of it yet", created(o)
+	case !s.current:
+		r.Says = "not ready: it was edited, and nothing is said of that yet"
+	case s.ready == "Unknown":
+		r.Says = "not ready yet: " + cmp.Or(s.doing, s.message)
+	default:
+		first, rest, _ := strings.Cut(s.message, "\n")
+		r.Says = "not ready: " + s.reason + ": " + first
+		if n := strings.Count(rest, "\n"); rest != "" {
+			r.Says += fmt.Sprintf(" (and %d more)", n+1)
+		}
+	}
+	if deleting := stringAt(o, "metadata", "deletionTimestamp"); deleting != "" {
+		r.Says, r.Since = "being deleted; "+r.Says, at(deleting)
+	}
+	if w.Language.paused(o) {
+		r.Says = "suspended; " + r.Says
+	}
+	return r
+}
+
+// pausedBy says who asked for an object to be left alone, and since when.
+func (w *asking) pausedBy(o object.Object) *reason {
+	who, since := ownerAt(o, fieldPath(w.Language.Pause...))
+	return &reason{
+		About: o.ID().String(), Since: since,
+		Says: strings.Join(w.Language.Pause, ".") + " was set by " + cmp.Or(who, "somebody unknown"),
+		Do:   "sane resume " + w.sayable(o.ID()),
+	}
+}
+
+// neglected says that no controller has looked at an object as it is now.
+func (w *asking) neglected(o object.Object, s standing) []*reason {
+	if s.current || w.Language.paused(o) {
+		return nil
+	}
+	_, since := ownerAt(o, fieldPath("spec"))
+	return []*reason{{
+		About: o.ID().String(), Since: since, Do: running,
+		Says: fmt.Sprintf("no controller has looked at generation %d", o.Generation()),
+	}}
+}
+
+// sourceOf says what is wrong with a unit's source.
+func (w *asking) sourceOf(ctx context.Context, u unit.Unit) []*reason {
+	id := w.feedID(u.Source)
+	if id.Name == "" {
+		return []*reason{{About: u.Source.String(), Says: "a source of a kind that is not supported"}}
+	}
+	o, there, err := w.at.Cluster.Get(ctx, id)
+	switch {
+	case err != nil:
+		w.unknown("source %s: %v", id, err)
+		return nil
+	case !there:
+		return []*reason{{About: id.String(), Says: "not there", Do: "create it, or mend the reference in " + u.Name.String()}}
+	}
+	r := w.sourceState(ctx, o)
+	if standingOf(o).ready == "True" && standingOf(o).current && !w.Language.paused(o) {
+		return nil
+	}
+	return []*reason{r}
+}
+
+// feedID returns the name of the object that asks for a feed; zero if its kind
+// is not known.
+func (w *asking) feedID(name source.FeedName) object.ID {
+	for _, k := range w.says.Kinds() {
+		if k.Name == name.Kind {
+			return object.ID{Kind: k, Namespace: name.Namespace, Name: name.Name}
+		}
+	}
+	return object.ID{}
+}
+
+// others says what is wrong with the units that must be ready first.
+func (w *asking) others(ctx context.Context, u unit.Unit) []*reason {
+	var out []*reason
+	for _, name := range u.After {
+		o, there, err := w.at.Cluster.Get(ctx, name.ID())
+		switch {
+		case err != nil:
+			w.unknown("dependency %s: %v", name, err)
+		case !there:
+			out = append(out, &reason{About: name.String(), Says: "not there", Do: "create it, or take it out of spec.dependsOn of " + u.Name.String()})
+		case !w.unitReady(ctx, o, u):
+			out = append(out, w.unit(ctx, o))
+		}
+	}
+	return out
+}
+
+// unitReady reports whether a unit is ready for another to come after it: where
+// they have one source, at its revision.
+func (w *asking) unitReady(ctx context.Context, o object.Object, for_ unit.Unit) bool {
+	s := standingOf(o)
+	if s.ready != "True" || !s.current {
+		return false
+	}
+	asked, err := w.says.Read(o, none{})
+	if err != nil || len(asked.Units) == 0 || asked.Units[0].Source != for_.Source {
+		return true
+	}
+	f, there, err := w.at.Cluster.Get(ctx, w.feedID(for_.Source))
+	return err != nil || !there || w.says.RecallFeed(f).Revision.Name == w.says.RecallUnit(o).Applied.Name
+}
+
+// failures says what a unit's own condition says went wrong, a line for each
+// error where there are several.
+func (w *asking) failures(ctx context.Context, o object.Object, u unit.Unit, s standing) []*reason {
+	var out []*reason
+	if lines := strings.Split(s.message, "\n"); len(lines) > 1 {
+		for _, l := range lines {
+			if l = strings.TrimSpace(l); l != "" {
+				out = append(out, &reason{About: o.ID().String(), Says: l})
+			}
+		}
+	}
+	if s.reason == heldReason {
+		out = append(out, w.held(ctx, o, u))
+	}
+	return limited(out)
+}
+
+// held says what would be deleted if somebody approved.
+func (w *asking) held(ctx context.Context, o object.Object, u unit.Unit) *reason {
+	st := w.says.RecallUnit(o)
+	gone := st.Owned
+	if !u.Deleting {
+		wants, err := w.wanted(ctx, o, cmp.Or(st.Attempted, st.Applied))
+		if err != nil {
+			w.unknown("all that %s would delete: %v", o.ID(), err)
+			return &reason{About: o.ID().String(), Says: "waits until somebody approves what it would delete"}
+		}
+		kept := make(inventory.Set)
+		for _, want := range wants {
+			kept[want.Object.ID()] = want.Object.Version()
+		}
+		gone = gone.Minus(kept)
+	}
+	r := &reason{
+		About: o.ID().String(), Do: "approve it as the message says, if it is meant; or put back what is missing",
+		Says: fmt.Sprintf("waits until somebody approves that %d of its %d objects are deleted", len(gone), len(st.Owned)),
+	}
+	for i, id := range gone.IDs() {
+		if i == maxReasons {
+			r.More = append(r.More, fmt.Sprintf("and %d more", len(gone)-i))
+			break
+		}
+		r.More = append(r.More, "would delete "+id.String())
+	}
+	return r
+}
+
+// objects says which of a unit's objects are not healthy, and why.
+func (w *asking) objects(ctx context.Context, u unit.Unit, owned inventory.Set, s standing) []*reason {
+	if u.Target.Kubeconfig != "" || u.Target.Err != nil {
+		if len(owned) > 0 {
+			w.unknown("the objects of %s: they are in another cluster; ask there", u.Name)
+		}
+		return nil
+	}
+	var out []*reason
+	for _, o := range w.live(ctx, u, owned) {
+		if r := w.ailing(ctx, o.id, o.Object); r != nil {
+			out = append(out, r)
+		}
+	}
+	return limited(out)
+}
+
+// A found is an object that was looked for; zero if it is not there.
+type found struct {
+	id object.ID
+	object.Object
+}
+
+// live returns the objects of a unit whose health can be judged, and those that
+// are missing, in order.
+func (w *asking) live(ctx context.Context, u unit.Unit, owned inventory.Set) []found {
+	seen := make(map[object.ID]object.Object)
+	asked := make(map[cluster.Selection]bool) // false if it may not be listed
+	var out []found
+	for _, id := range owned.IDs() {
+		sel := cluster.Selection{Kind: id.Kind, Namespace: id.Namespace, Labels: selectorOf(u.Owner.Labels), Metadata: health.Silent(id.Kind)}
+		may, did := asked[sel]
+		if !did {
+			may = w.gather(ctx, sel, seen)
+			asked[sel] = may
+		}
+		o, known := seen[id]
+		if !known && may {
+			o, known = w.look(ctx, id)
+		}
+		if known && (o.IsZero() || !sel.Metadata || o.Deleting()) {
+			out = append(out, found{id, o})
+		}
+	}
+	for _, id := range u.Checks {
+		if _, ok := seen[id]; ok {
+			continue
+		}
+		if o, known := w.look(ctx, id); known {
+			out = append(out, found{id, o})
+		}
+	}
+	return out
+}
+
+// gather lists objects into seen, and reports whether it could.
+func (w *asking) gather(ctx context.Context, sel cluster.Selection, seen map[object.ID]object.Object) bool {
+	for o, err := range w.at.Cluster.List(ctx, sel) {
+		if errors.Is(err, cluster.ErrNoKind) {
+			return true // then there are none
+		}
+		if err != nil {
+			w.unknown("health of %s in %s: %v", sel.Kind, cmp.Or(sel.Namespace, "the cluster"), err)
+			return false
+		}
+		seen[o.ID()] = o
+	}
+	return true
+}
+
+// look gets an object, zero if it is not there, and reports whether it could.
+func (w *asking) look(ctx context.Context, id object.ID) (object.Object, bool) {
+	o, _, err := w.at.Cluster.Get(ctx, id)
+	if err != nil && !errors.Is(err, cluster.ErrNoKind) {
+		w.unknown("health of %s: %v", id, err)
+		return o, false
+	}
+	return o, true
+}
+
+func selectorOf(labels map[string]string) string {
+	var terms []string
+	for k, v := range labels {
+		terms = append(terms, k+"="+v)
+	}
+	slices.Sort(terms)
+	return strings.Join(terms, ",")
+}
+
+// limited returns the first of many reasons, and how many more there are.
+func limited(all []*reason) []*reason {
+	n := len(all) - maxReasons
+	if n <= 0 {
+		return all
+	}
+	return append(slices.Clip(all[:maxReasons]), &reason{Says: fmt.Sprintf("%d more things are wrong", n)})
+}
+
+func stringAt(o object.Object, path ...string) string {
+	v, _ := o.Get(path...)
+	return text(v)
+}
