@@ -32,7 +32,8 @@ import (
 // memory, and so are "objects NAME", of which NAME is the field manager; "repo/…"
 // are files of the repository that all sources are; every other file is a command
 // line and all that it prints, with its exit status if that is not 0. UPDATE=1
-// writes what it prints.
+// writes what it prints. EARLIER in objects is two hours before the test, which is
+// five hours before the now of the commands.
 func TestCommands(t *testing.T) {
 	files, err := filepath.Glob("testdata/command/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -95,12 +96,13 @@ func (r tree) Resolve(_ context.Context, at source.Remote, ref source.Ref) (sour
 
 func (r tree) Fetch(_ context.Context, _ source.Remote, _ source.Ref, rev source.Revision) (*source.Snapshot, error) {
 	return &source.Snapshot{Revision: rev, Tree: fstest.MapFS(r), Commit: source.Commit{
-		Author: "Ann <ann@example.com>", Subject: "a change", When: time.Now().Add(-21 * time.Hour),
+		Author: "Ann <ann@example.com>", Subject: "a change", When: time.Now().UTC().Truncate(time.Second).Add(-20 * time.Hour),
 	}}, nil
 }
 
 func load(t *testing.T, c *memory.Cluster, manager string, data []byte) {
-	for doc := range strings.SplitSeq(string(data), "---\n") {
+	earlier := time.Now().UTC().Add(-2 * time.Hour).Format(time.RFC3339)
+	for doc := range strings.SplitSeq(strings.ReplaceAll(string(data), "EARLIER", earlier), "---\n") {
 		var m map[string]any
 		if err := yaml.Unmarshal([]byte(doc), &m); err != nil {
 			t.Fatal(err)
@@ -128,7 +130,9 @@ func program(c cluster.Cluster) cli.Program {
 			Request: "reconcile.fluxcd.io/requestedAt",
 			Pause:   []string{"spec", "suspend"},
 		},
-		Connect: func(cli.Dial) (*cli.Place, error) { return &cli.Place{Cluster: c, Namespace: "apps", Kind: kindOf}, nil },
+		Connect: func(cli.Dial) (*cli.Place, error) {
+			return &cli.Place{Cluster: c, Namespace: "apps", Kind: kindOf}, nil
+		},
 		Dialect: func(cli.Speech) (dialect.Dialect, error) { return flux.New(flux.Config{}), nil },
 		Manifests: func(i cli.Installation) ([]object.Object, error) {
 			return []object.Object{object.Of(map[string]any{

@@ -19,6 +19,7 @@ type asking struct {
 	output string
 
 	answer *answer
+	about  object.ID                  // what is asked about
 	told   map[object.ID]bool         // units that have been explained
 	heard  map[string][]object.Object // warnings by namespace
 	taken  map[point]*checkout
@@ -27,15 +28,16 @@ type asking struct {
 
 // An answer is why a thing is as it is.
 type answer struct {
-	State   *reason  `json:"state"`
-	MadeBy  []string `json:"madeBy,omitempty"` // its controller, the controller of that, and so on
-	Keeper  *keeper  `json:"keeper,omitempty"`
-	Origin  *origin  `json:"origin,omitempty"`
-	Asks    []wish   `json:"asks,omitempty"`
-	Differs []mismatch    `json:"differs,omitempty"` // from what is wanted
-	Strays  []stray  `json:"strays,omitempty"`  // fields of others, of which nothing is wanted
-	UsedBy  []string `json:"usedBy,omitempty"`
-	Unknown []string `json:"unknown,omitempty"` // what could not be learnt, and why
+	State   *reason    `json:"state"`
+	MadeBy  []string   `json:"madeBy,omitempty"` // its controller, the controller of that, and so on
+	Keeper  *keeper    `json:"keeper,omitempty"`
+	Origin  *origin    `json:"origin,omitempty"`
+	Tries   *origin    `json:"tries,omitempty"` // of a unit, where it has not got to
+	Asks    []wish     `json:"asks,omitempty"`
+	Differs []mismatch `json:"differs,omitempty"` // from what is wanted
+	Strays  []stray    `json:"strays,omitempty"`  // fields of others, of which nothing is wanted
+	UsedBy  []string   `json:"usedBy,omitempty"`
+	Unknown []string   `json:"unknown,omitempty"` // what could not be learnt, and why
 }
 
 // A reason is something that is so, and what it is so for.
@@ -47,6 +49,8 @@ type reason struct {
 	Events  []warning `json:"events,omitempty"` // the newest, the newest first
 	Do      string    `json:"do,omitempty"`     // what a person can do about it
 	Because []*reason `json:"because,omitempty"`
+
+	well bool // it is as it should be
 }
 
 // A keeper is the unit that keeps an object.
@@ -116,7 +120,7 @@ func (w *asking) run(ctx context.Context, args []string) (err error) {
 			w.stop()
 		}
 	}()
-	w.answer = new(answer)
+	w.answer, w.about = new(answer), id
 	w.told, w.heard = make(map[object.ID]bool), make(map[string][]object.Object)
 	w.taken = make(map[point]*checkout)
 	if err := w.explain(ctx, id); err != nil {
@@ -164,7 +168,11 @@ func (d *desk) kindOf(ctx context.Context, at *Place, word string) (object.Kind,
 	if n, err := d.Language.noun(word); err == nil {
 		return n.Kind, nil
 	}
-	return at.Kind(ctx, word)
+	k, err := at.Kind(ctx, word)
+	if errors.Is(err, cluster.ErrNoKind) {
+		err = fmt.Errorf("%q is no kind of object that the server knows", word)
+	}
+	return k, err
 }
 
 // explain finds out why an object is as it is.
@@ -218,7 +226,7 @@ func (w *asking) units(ctx context.Context) ([]object.Object, error) {
 	return all, nil
 }
 
-// changedAt returns when o's condition came to be as it is.
+// changedAt returns when a condition came to be as it is.
 func changedAt(c map[string]any) time.Time { return at(c["lastTransitionTime"]) }
 
 func at(v any) time.Time {

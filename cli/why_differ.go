@@ -20,15 +20,15 @@ type mismatch struct {
 	Since time.Time `json:"since,omitzero"`
 }
 
-// mismatchesOf returns the fields in which two states of an object differ, each with
-// who owns it in owned, which is the first state with its managedFields.
+// mismatchesOf returns the fields in which two states of an object differ, each
+// with who owns it in owned, which is the first state with its managedFields.
 func mismatchesOf(live, would, owned object.Object) []mismatch {
-	g := comparing{owned: owned}
-	g.value(live.Body(), would.Body())
-	return g.all
+	c := comparing{owned: owned}
+	c.value(live.Body(), would.Body())
+	return c.all
 }
 
-// A comparing looks for comparing.
+// A comparing is a look for mismatches.
 type comparing struct {
 	owned object.Object
 	all   []mismatch

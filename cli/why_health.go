@@ -87,7 +87,7 @@ func (w *asking) below(ctx context.Context, o object.Object) []*reason {
 	}
 	for _, r := range out {
 		if n := more[r]; n > 0 {
-			r.More = append(r.More, fmt.Sprintf("so are %d more", n))
+			r.More = append(r.More, fmt.Sprintf("and %d more like it", n))
 		}
 	}
 	return limited(out)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sane-gitops/sane/apply"
@@ -46,7 +47,8 @@ func (w *asking) object(ctx context.Context, o object.Object) error {
 	if err != nil || k.IsZero() {
 		return err
 	}
-	return w.compare(ctx, k, top, len(made) == 0)
+	w.compare(ctx, k, top.ID(), top)
+	return nil
 }
 
 // objectState says how an object stands.
@@ -54,7 +56,7 @@ func (w *asking) objectState(ctx context.Context, o object.Object) *reason {
 	if r := w.ailing(ctx, o.ID(), o); r != nil {
 		return r
 	}
-	return &reason{About: o.ID().String(), Says: "healthy", Since: wellSince(o)}
+	return &reason{About: o.ID().String(), Says: "healthy", Since: wellSince(o), well: true}
 }
 
 // wellSince returns since when an object says that it is well; zero if it does
@@ -172,7 +174,10 @@ func (w *asking) keeperOf(ctx context.Context, o object.Object) (object.Object, 
 	}
 	k, err := w.keeperByInventory(ctx, o.ID(), fmt.Sprintf("its labels name %s, which does not have it in its inventory", name))
 	if err == nil && k.IsZero() {
-		w.answer.Keeper.Unit, w.answer.Keeper.State = name.String(), w.unitState(u).Says
+		w.answer.Keeper = &keeper{
+			Unit: name.String(), State: w.unitState(u).Says,
+			Doubt: "that is what its labels say; neither that unit nor any other has it in its inventory",
+		}
 		return u, nil
 	}
 	return k, err
@@ -202,38 +207,44 @@ func (w *asking) keeperByInventory(ctx context.Context, id object.ID, labels str
 	return object.Object{}, nil
 }
 
-// compare says where an object comes from and how it differs from what is wanted
-// there. Of what made another object only where it comes from is told.
-func (w *asking) compare(ctx context.Context, u, o object.Object, itself bool) error {
-	asked, err := w.says.Read(u, none{})
+// compare says where an object comes from and, if it is the one that is asked
+// about and is there, how it differs from what is wanted.
+func (w *asking) compare(ctx context.Context, keeper object.Object, id object.ID, live object.Object) {
+	asked, err := w.says.Read(keeper, none{})
 	if err != nil || len(asked.Units) == 0 {
-		return err
+		w.unknown("what %s asks for: %v", keeper.ID(), err)
+		return
 	}
-	want, st := asked.Units[0], w.says.RecallUnit(u)
-	rev := revisionOf(st.Applied, st.Attempted)
-	w.answer.Origin = w.sourceOrigin(ctx, want.Source, rev)
+	u, rev := asked.Units[0], w.says.RecallUnit(keeper).Applied
+	itself := id == w.about && !live.IsZero()
+	w.answer.Origin = w.sourceOrigin(ctx, u.Source, rev)
 	if itself {
-		w.answer.Strays = straysOf(o, want.Owner.Manager)
+		w.answer.Strays = straysOf(live, u.Owner.Manager)
+		w.answer.State.Events = append(w.answer.State.Events, w.mentions(ctx, keeper, id)...)
 	}
-	if w.answer.Origin == nil || w.taken[point{want.Source, rev.Name}].err != nil {
-		return nil
+	if w.answer.Origin == nil || rev.IsZero() || w.take(ctx, u.Source, rev).err != nil {
+		return
 	}
-	all, err := w.wanted(ctx, u, rev)
+	all, err := w.wanted(ctx, keeper, rev)
 	if err != nil {
 		w.unknown("what is wanted: %v", err)
-		return nil
+		return
 	}
-	i := slices.IndexFunc(all, func(x plan.Want) bool { return x.Object.ID() == o.ID() })
+	i := slices.IndexFunc(all, func(x plan.Want) bool { return x.Object.ID() == id })
 	if i < 0 {
-		w.unknown("a file: the source does not have it at %s, so it will be deleted if %s prunes", rev.Name, want.Name)
-		return nil
+		w.answer.Keeper.Doubt = strings.TrimPrefix(w.answer.Keeper.Doubt+"; the source does not have it at "+shortRevision(rev.Name), "; ")
+		return
 	}
-	from := all[i]
-	w.answer.Origin.File, w.answer.Origin.Line = locate(w.taken[point{want.Source, rev.Name}].tree, from.From, from.Object)
+	w.answer.Origin.File, w.answer.Origin.Line = locate(w.take(ctx, u.Source, rev).tree, all[i].From, all[i].Object)
 	if itself {
-		w.differ(ctx, from, o, want)
+		w.differ(ctx, all[i], live, u)
 	}
-	return nil
+}
+
+// mentions returns the warnings about a unit that name one of its objects, such
+// as that it is fought about.
+func (w *asking) mentions(ctx context.Context, keeper object.Object, id object.ID) []warning {
+	return slices.DeleteFunc(w.warnings(ctx, keeper, ""), func(e warning) bool { return !strings.Contains(e.Message, id.String()) })
 }
 
 // differ says in which fields an object differs from what is wanted.
@@ -283,11 +294,6 @@ func (w *asking) absent(ctx context.Context, id object.ID) error {
 	if s := standingOf(k); s.ready != "True" || w.Language.paused(k) {
 		w.answer.State.Because = []*reason{w.unit(ctx, k)}
 	}
-	asked, err := w.says.Read(k, none{})
-	if err != nil || len(asked.Units) == 0 {
-		return err
-	}
-	st := w.says.RecallUnit(k)
-	w.answer.Origin = w.sourceOrigin(ctx, asked.Units[0].Source, revisionOf(st.Applied, st.Attempted))
+	w.compare(ctx, k, id, object.Object{})
 	return nil
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,12 +39,12 @@ func (w *asking) unitOrigin(ctx context.Context, o object.Object) error {
 	if err != nil || len(asked.Units) == 0 {
 		return err
 	}
-	w.answer.Origin = w.sourceOrigin(ctx, asked.Units[0].Source, revisionOf(w.says.RecallUnit(o).Applied, w.says.RecallUnit(o).Attempted))
+	st, from := w.says.RecallUnit(o), asked.Units[0].Source
+	w.answer.Origin = w.sourceOrigin(ctx, from, st.Applied)
+	if st.Attempted != st.Applied && !st.Attempted.IsZero() {
+		w.answer.Tries = w.sourceOrigin(ctx, from, st.Attempted)
+	}
 	return nil
-}
-
-func revisionOf(applied, attempted source.Revision) source.Revision {
-	return cmp.Or(applied, attempted)
 }
 
 // sourceOrigin says what a source is at a revision; nil if there is none.
@@ -71,6 +70,9 @@ func (w *asking) originOf(ctx context.Context, o object.Object, rev source.Revis
 	asked, err := w.says.Read(o, none{})
 	if err == nil && len(asked.Feeds) > 0 {
 		out.URL = plainURL(asked.Feeds[0].Remote.URL)
+	}
+	if rev.IsZero() {
+		return out
 	}
 	t := w.take(ctx, feedName(o), rev)
 	if t.err != nil {

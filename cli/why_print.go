@@ -15,11 +15,10 @@ import (
 // tell prints the answer.
 func (w *asking) tell() error {
 	if w.output == "json" {
-		data, err := json.MarshalIndent(w.answer, "", "    ")
-		if err == nil {
-			_, err = w.out.Write(append(data, '\n'))
-		}
-		return err
+		enc := json.NewEncoder(w.out)
+		enc.SetIndent("", "    ")
+		enc.SetEscapeHTML(false)
+		return enc.Encode(w.answer)
 	}
 	a := w.answer
 	w.headline(a.State)
@@ -79,7 +78,11 @@ func (w *asking) reasons(r *reason) {
 	if len(r.Because) == 0 {
 		return
 	}
-	fmt.Fprint(w.out, "\nWhy, the first cause first:\n")
+	title := "Why, the first cause first:"
+	if r.well {
+		title = "Not all is well, the first cause first:"
+	}
+	fmt.Fprintf(w.out, "\n%s\n", title)
 	for _, b := range r.Because {
 		w.chain(b)
 	}
@@ -114,6 +117,9 @@ func (w *asking) facts() {
 	if o := a.Origin; o != nil {
 		t.fact("file", fileCell(o))
 		t.fact("revision", w.revisionLine(o))
+		if a.Tries != nil {
+			t.fact("tries", w.revisionLine(a.Tries))
+		}
 		t.fact("source", strings.TrimSuffix(o.Source+", "+o.URL, ", "))
 	}
 	for _, x := range a.Asks {
@@ -151,6 +157,9 @@ func fileCell(o *origin) string {
 
 // revisionLine returns a revision, who made it and when, and what they called it.
 func (w *asking) revisionLine(o *origin) string {
+	if o.Revision == "" {
+		return ""
+	}
 	s := shortRevision(o.Revision)
 	if o.Author != "" {
 		s += ", by " + o.Author

@@ -25,7 +25,7 @@ func (w *asking) source(ctx context.Context, o object.Object) error {
 	}
 	st := w.says.RecallFeed(o)
 	w.answer.Origin = w.originOf(ctx, o, st.Revision)
-	if t := w.taken[point{name, st.Revision.Name}]; st.Err != nil && t != nil && t.err == nil {
+	if st.Err != nil && w.take(ctx, name, st.Revision).err == nil {
 		w.answer.State.More = append(w.answer.State.More,
 			"from here it can be read by what the object says: it is the controller's way to it that fails, or it has come back since")
 	}
@@ -42,7 +42,7 @@ func (w *asking) sourceState(ctx context.Context, o object.Object) *reason {
 	r := &reason{About: o.ID().String(), Since: changedAt(condition(o, "Ready"))}
 	switch {
 	case s.ready == "True" && s.current:
-		r.Says = "fetched " + st.Revision.Name
+		r.Says, r.well = "fetched "+st.Revision.Name, true
 		if !st.Since.IsZero() {
 			r.Since = st.Since
 		}

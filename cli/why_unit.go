@@ -45,7 +45,7 @@ func (w *asking) unit(ctx context.Context, o object.Object) *reason {
 		r.Because = append(r.Because, w.others(ctx, u)...)
 		r.Because = append(r.Because, w.failures(ctx, o, u, s)...)
 	}
-	r.Because = append(r.Because, w.objects(ctx, u, w.says.RecallUnit(o).Owned, s)...)
+	r.Because = append(r.Because, w.objects(ctx, u, w.says.RecallUnit(o).Owned)...)
 	r.Events = w.warnings(ctx, o, s.message)
 	return r
 }
@@ -56,7 +56,7 @@ func (w *asking) unitState(o object.Object) *reason {
 	r := &reason{About: o.ID().String(), Since: changedAt(condition(o, "Ready"))}
 	switch {
 	case s.ready == "True" && s.current:
-		r.Says = "ready at " + st.Applied.Name
+		r.Says, r.well = "ready at "+st.Applied.Name, true
 	case s.ready == "":
 		r.Says, r.Since = "not ready: nothing is said of it yet", created(o)
 	case !s.current:
@@ -213,7 +213,7 @@ func (w *asking) held(ctx context.Context, o object.Object, u unit.Unit) *reason
 }
 
 // objects says which of a unit's objects are not healthy, and why.
-func (w *asking) objects(ctx context.Context, u unit.Unit, owned inventory.Set, s standing) []*reason {
+func (w *asking) objects(ctx context.Context, u unit.Unit, owned inventory.Set) []*reason {
 	if u.Target.Kubeconfig != "" || u.Target.Err != nil {
 		if len(owned) > 0 {
 			w.unknown("the objects of %s: they are in another cluster; ask there", u.Name)
@@ -222,6 +222,9 @@ func (w *asking) objects(ctx context.Context, u unit.Unit, owned inventory.Set, 
 	}
 	var out []*reason
 	for _, o := range w.live(ctx, u, owned) {
+		if o.id == w.about {
+			continue
+		}
 		if r := w.ailing(ctx, o.id, o.Object); r != nil {
 			out = append(out, r)
 		}
