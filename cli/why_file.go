@@ -63,9 +63,7 @@ func (s *search) visit(name string) {
 	case err != nil:
 		return
 	case info.IsDir():
-		for _, k := range []string{"kustomization.yaml", "kustomization.yml", "Kustomization"} {
-			s.visit(path.Join(name, k))
-		}
+		s.directory(name)
 		return
 	case info.Size() > maxFileBytes:
 		return
@@ -79,13 +77,36 @@ func (s *search) visit(name string) {
 	}
 }
 
+// directory looks into a directory: at its kustomization or, if it has none, at
+// all its manifests, as if it had one that names them.
+func (s *search) directory(name string) {
+	list, err := fs.ReadDir(s.tree, name)
+	if err != nil {
+		return
+	}
+	for _, e := range list {
+		if kustomization(e.Name()) {
+			s.visit(path.Join(name, e.Name()))
+			return
+		}
+	}
+	for _, e := range list {
+		if e.IsDir() || slices.Contains([]string{".yaml", ".yml", ".json"}, path.Ext(e.Name())) {
+			s.visit(path.Join(name, e.Name()))
+		}
+	}
+}
+
+func kustomization(name string) bool {
+	return slices.Contains([]string{"kustomization.yaml", "kustomization.yml", "Kustomization"}, path.Base(name))
+}
+
 // read looks at the documents of a file, and returns the resources that it names
 // if it is a kustomization.
 func (s *search) read(name string, data []byte) (resources []string) {
-	file := slices.Contains([]string{"kustomization.yaml", "kustomization.yml", "Kustomization"}, path.Base(name))
 	for _, doc := range documents(data) {
 		s.judge(name, doc, 0)
-		if !file {
+		if !kustomization(name) {
 			continue
 		}
 		for _, field := range []string{"resources", "bases", "components"} {

@@ -40,6 +40,7 @@ func feedName(o object.Object) source.FeedName {
 func (w *asking) sourceState(ctx context.Context, o object.Object) *reason {
 	s, st := standingOf(o), w.says.RecallFeed(o)
 	r := &reason{About: o.ID().String(), Since: changedAt(condition(o, "Ready"))}
+	s.current = s.current || w.Language.paused(o) // what is suspended is not looked at again
 	switch {
 	case s.ready == "True" && s.current:
 		r.Says, r.well = "fetched "+st.Revision.Name, true
@@ -55,7 +56,7 @@ func (w *asking) sourceState(ctx context.Context, o object.Object) *reason {
 		r.Do = cure(st.Err)
 	}
 	if w.Language.paused(o) {
-		r.Says = "suspended; " + r.Says
+		r.Says, r.well = "suspended; "+r.Says, false
 		r.Because = append(r.Because, w.pausedBy(o))
 	}
 	r.Because = append(r.Because, w.neglected(o, s)...)

@@ -54,6 +54,7 @@ func (w *asking) unit(ctx context.Context, o object.Object) *reason {
 func (w *asking) unitState(o object.Object) *reason {
 	s, st := standingOf(o), w.says.RecallUnit(o)
 	r := &reason{About: o.ID().String(), Since: changedAt(condition(o, "Ready"))}
+	s.current = s.current || w.Language.paused(o) // what is suspended is not looked at again
 	switch {
 	case s.ready == "True" && s.current:
 		r.Says, r.well = "ready at "+st.Applied.Name, true
@@ -74,7 +75,7 @@ func (w *asking) unitState(o object.Object) *reason {
 		r.Says, r.Since = "being deleted; "+r.Says, at(deleting)
 	}
 	if w.Language.paused(o) {
-		r.Says = "suspended; " + r.Says
+		r.Says, r.well = "suspended; "+r.Says, false
 	}
 	return r
 }
