@@ -67,7 +67,7 @@ func (g *comparing) value(live, would any) {
 		if item == nil {
 			item = p.now
 		}
-		g.in("["+p.name(key, i)+"]", fieldStep{item: item}, func() { g.value(p.old, p.now) })
+		g.in("["+p.name(key, i)+"]", fieldStep{item: item, inList: true}, func() { g.value(p.old, p.now) })
 	}
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/sane-gitops/sane/inventory"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/plan"
+	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/unit"
 )
 
@@ -183,7 +185,11 @@ func (w *asking) keeperOf(ctx context.Context, o object.Object) (object.Object, 
 	return k, err
 }
 
+// has reports whether a unit has an object of this cluster in its inventory.
 func (w *asking) has(u object.Object, id object.ID) bool {
+	if asked, err := w.says.Read(u, none{}); err != nil || len(asked.Units) == 0 || afar(asked.Units[0]) {
+		return false
+	}
 	return w.says.RecallUnit(u).Owned.Covers(inventory.Set{id: ""})
 }
 
@@ -215,7 +221,7 @@ func (w *asking) compare(ctx context.Context, keeper object.Object, id object.ID
 		w.unknown("what %s asks for: %v", keeper.ID(), err)
 		return
 	}
-	u, rev := asked.Units[0], w.says.RecallUnit(keeper).Applied
+	u, rev := asked.Units[0], w.revisionOf(keeper)
 	itself := id == w.about && !live.IsZero()
 	w.answer.Origin = w.sourceOrigin(ctx, u.Source, rev)
 	if itself {
@@ -239,6 +245,16 @@ func (w *asking) compare(ctx context.Context, keeper object.Object, id object.ID
 	if itself {
 		w.differ(ctx, all[i], live, u)
 	}
+}
+
+// revisionOf returns the revision of a unit's objects: the one that it tries, if
+// it has begun to apply that, or else the last that it got to.
+func (w *asking) revisionOf(keeper object.Object) source.Revision {
+	st := w.says.RecallUnit(keeper)
+	if standingOf(keeper).ready == "False" && !w.appliedAll(keeper) {
+		return cmp.Or(st.Applied, st.Attempted)
+	}
+	return cmp.Or(st.Attempted, st.Applied)
 }
 
 // mentions returns the warnings about a unit that name one of its objects, such

@@ -31,8 +31,9 @@ func stewards(o object.Object) []steward {
 // A fieldStep leads from a value to one in it: the field of a name, or that item
 // of a list.
 type fieldStep struct {
-	name string
-	item any
+	name   string
+	item   any
+	inList bool
 }
 
 func fieldPath(names ...string) []fieldStep {
@@ -61,7 +62,7 @@ func (s steward) owns(path []fieldStep) bool {
 
 // in takes a step in fieldsV1.
 func (st fieldStep) in(fields map[string]any) (map[string]any, bool) {
-	if st.name != "" {
+	if !st.inList {
 		v, ok := fields["f:"+st.name]
 		return child(v), ok
 	}
@@ -153,7 +154,10 @@ func (s steward) leaves(o object.Object) []stray {
 	var out []stray
 	var walk func(fields map[string]any, v any, name string, path []fieldStep)
 	walk = func(fields map[string]any, v any, name string, path []fieldStep) {
-		if len(fields) == 0 {
+		switch {
+		case len(fields) == 0 && len(path) == 0: // the entry says nothing
+			return
+		case len(fields) == 0:
 			out = append(out, stray{strings.TrimPrefix(name, "."), s.manager, s.since, slices.Clone(path)})
 			return
 		}
@@ -167,7 +171,7 @@ func (s steward) leaves(o object.Object) []stray {
 			list, _ := v.([]any)
 			for i, item := range list {
 				if keyNames(key, item) {
-					walk(child(below), item, name+"["+itemName(list, i)+"]", append(path, fieldStep{item: item}))
+					walk(child(below), item, name+"["+itemName(list, i)+"]", append(path, fieldStep{item: item, inList: true}))
 					break
 				}
 			}

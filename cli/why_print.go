@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
 
 	"k8s.io/apimachinery/pkg/util/duration"
 )
@@ -15,10 +17,7 @@ import (
 // tell prints the answer.
 func (w *asking) tell() error {
 	if w.output == "json" {
-		enc := json.NewEncoder(w.out)
-		enc.SetIndent("", "    ")
-		enc.SetEscapeHTML(false)
-		return enc.Encode(w.answer)
+		return w.tellJSON()
 	}
 	a := w.answer
 	w.headline(a.State)
@@ -29,6 +28,30 @@ func (w *asking) tell() error {
 	w.list("Used by:", a.UsedBy, maxUsers)
 	w.list("What could not be learnt:", a.Unknown, maxReasons)
 	return nil
+}
+
+// tellJSON prints the answer as JSON, in which all that a terminal might take for
+// more than text is escaped.
+func (w *asking) tellJSON() error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetIndent("", "    ")
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(w.answer); err != nil {
+		return err
+	}
+	var out strings.Builder
+	for _, r := range b.String() {
+		if r == '\n' || unicode.IsPrint(r) {
+			out.WriteRune(r)
+			continue
+		}
+		for _, u := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&out, `\u%04x`, u)
+		}
+	}
+	_, err := io.WriteString(w.out, out.String())
+	return err
 }
 
 // line prints a line, of which what comes from elsewhere has been made safe.

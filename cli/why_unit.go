@@ -45,7 +45,7 @@ func (w *asking) unit(ctx context.Context, o object.Object) *reason {
 		r.Because = append(r.Because, w.others(ctx, u)...)
 		r.Because = append(r.Because, w.failures(ctx, o, u, s)...)
 	}
-	r.Because = append(r.Because, w.objects(ctx, u, w.says.RecallUnit(o).Owned)...)
+	r.Because = append(r.Because, w.objects(ctx, o, u)...)
 	r.Events = w.warnings(ctx, o, s.message)
 	return r
 }
@@ -186,12 +186,16 @@ func (w *asking) failures(ctx context.Context, o object.Object, u unit.Unit, s s
 // held says what would be deleted if somebody approved.
 func (w *asking) held(ctx context.Context, o object.Object, u unit.Unit) *reason {
 	st := w.says.RecallUnit(o)
+	r := &reason{
+		About: o.ID().String(), Says: "waits until somebody approves what it would delete",
+		Do: "approve it as the message says, if it is meant; or put back what is missing",
+	}
 	gone := st.Owned
 	if !u.Deleting {
 		wants, err := w.wanted(ctx, o, cmp.Or(st.Attempted, st.Applied))
 		if err != nil {
 			w.unknown("all that %s would delete: %v", o.ID(), err)
-			return &reason{About: o.ID().String(), Says: "waits until somebody approves what it would delete"}
+			return r
 		}
 		kept := make(inventory.Set)
 		for _, want := range wants {
@@ -199,31 +203,41 @@ func (w *asking) held(ctx context.Context, o object.Object, u unit.Unit) *reason
 		}
 		gone = gone.Minus(kept)
 	}
-	r := &reason{
-		About: o.ID().String(), Do: "approve it as the message says, if it is meant; or put back what is missing",
-		Says: fmt.Sprintf("waits until somebody approves that %d of its %d objects are deleted", len(gone), len(st.Owned)),
-	}
-	for i, id := range gone.IDs() {
-		if i == maxReasons {
-			r.More = append(r.More, fmt.Sprintf("and %d more", len(gone)-i))
-			break
-		}
-		r.More = append(r.More, "would delete "+id.String())
-	}
+	r.More = w.deleted(ctx, u, gone.IDs())
 	return r
 }
 
+// deleted says which of a unit's objects would be deleted: those that are there
+// and do not ask to be left.
+func (w *asking) deleted(ctx context.Context, u unit.Unit, ids []object.ID) (lines []string) {
+	for i, id := range ids {
+		if len(lines) == maxReasons {
+			return append(lines, fmt.Sprintf("and up to %d more", len(ids)-i))
+		}
+		o, known := w.look(ctx, id)
+		owner, _ := w.says.Owner(o.Labels())
+		asks := w.says.Exempt(o)
+		if known && (o.IsZero() || owner != u.Name || asks.Keep || asks.Ignore) {
+			continue
+		}
+		lines = append(lines, "would delete "+id.String())
+	}
+	return lines
+}
+
 // objects says which of a unit's objects are not healthy, and why.
-func (w *asking) objects(ctx context.Context, u unit.Unit, owned inventory.Set) []*reason {
-	if u.Target.Kubeconfig != "" || u.Target.Err != nil {
+func (w *asking) objects(ctx context.Context, o object.Object, u unit.Unit) []*reason {
+	owned := w.says.RecallUnit(o).Owned
+	if afar(u) {
 		if len(owned) > 0 {
 			w.unknown("the objects of %s: they are in another cluster; ask there", u.Name)
 		}
 		return nil
 	}
 	var out []*reason
+	applied := w.appliedAll(o)
 	for _, o := range w.live(ctx, u, owned) {
-		if o.id == w.about {
+		if o.id == w.about || o.IsZero() && !applied {
 			continue
 		}
 		if r := w.ailing(ctx, o.id, o.Object); r != nil {
@@ -231,6 +245,17 @@ func (w *asking) objects(ctx context.Context, u unit.Unit, owned inventory.Set) 
 		}
 	}
 	return limited(out)
+}
+
+// afar reports whether a unit's objects are in another cluster. Its kubeconfig
+// was not looked for.
+func afar(u unit.Unit) bool { return u.Target.Kubeconfig != "" || u.Target.Err != nil }
+
+// appliedAll reports whether a unit says that all that it wants has been applied,
+// so that what is missing is a cause rather than an effect.
+func (w *asking) appliedAll(o object.Object) bool {
+	healthy := text(condition(o, "Healthy")["status"])
+	return standingOf(o).ready == "True" || healthy == "False" || healthy == "Unknown"
 }
 
 // A found is an object that was looked for; zero if it is not there.
