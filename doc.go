@@ -135,7 +135,7 @@
 //
 // # Programs
 //
-// Package cli is the command line: get, plan, reconcile, suspend, resume, and
+// Package cli is the command line: get, plan, why, reconcile, suspend, resume, and
 // run, which is the controller with its metrics, probes and lease. demo*.go is
 // `sane demo`, with its sample repository in cli/demo. Package bench measures a
 // controller, this one or another. cmd/sane is the only package that knows all
