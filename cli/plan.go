@@ -39,11 +39,11 @@ type planning struct {
 	keep  *engine.Engine
 	trees map[source.FeedName]fs.FS // fetched so far
 
-	commits map[source.FeedName]source.Commit // at which they were fetched
+	snaps map[source.FeedName]*source.Snapshot // as they were fetched
 }
 
 func newPlanning(d *desk) *planning {
-	return &planning{desk: d, trees: make(map[source.FeedName]fs.FS), commits: make(map[source.FeedName]source.Commit)}
+	return &planning{desk: d, trees: make(map[source.FeedName]fs.FS), snaps: make(map[source.FeedName]*source.Snapshot)}
 }
 
 func planCommand(d *desk) *cobra.Command {
@@ -355,7 +355,7 @@ func (p *planning) fetch(ctx context.Context, f source.Feed, revision string) (f
 	if err != nil {
 		return nil, err
 	}
-	p.commits[f.Name] = snap.Commit
+	p.snaps[f.Name] = snap
 	return snap.Tree, nil
 }
 

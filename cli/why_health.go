@@ -10,6 +10,7 @@ import (
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/health"
+	"github.com/sane-gitops/sane/health/expr"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/observe"
 )
@@ -28,15 +29,15 @@ var (
 )
 
 // ailing says why an object is not healthy, down to the container that fails;
-// nil if it is healthy.
-func (w *asking) ailing(ctx context.Context, id object.ID, o object.Object) *reason {
+// nil if it is healthy in the eyes of a judge.
+func (w *asking) ailing(ctx context.Context, id object.ID, o object.Object, judge *expr.Judge) *reason {
 	if o.Deleting() {
 		return &reason{
 			About: id.String(), Since: at(stringAt(o, "metadata", "deletionTimestamp")),
 			Says: "being deleted" + awaited(o.Finalizers()),
 		}
 	}
-	v := health.Of(o)
+	v := judge.Of(o)
 	switch {
 	case v.Status == health.Healthy:
 		return nil
@@ -75,7 +76,7 @@ func (w *asking) below(ctx context.Context, o object.Object) []*reason {
 	first := make(map[string]*reason)
 	more := make(map[*reason]int)
 	for _, b := range made {
-		r := w.ailing(ctx, b.ID(), b)
+		r := w.ailing(ctx, b.ID(), b, nil)
 		switch {
 		case r == nil:
 		case first[r.Says] != nil && b.ID().Kind == podKind:

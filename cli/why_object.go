@@ -12,9 +12,11 @@ import (
 
 	"github.com/sane-gitops/sane/apply"
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/health/expr"
 	"github.com/sane-gitops/sane/inventory"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/plan"
+	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/unit"
 )
@@ -55,10 +57,32 @@ func (w *asking) object(ctx context.Context, o object.Object) error {
 
 // objectState says how an object stands.
 func (w *asking) objectState(ctx context.Context, o object.Object) *reason {
-	if r := w.ailing(ctx, o.ID(), o); r != nil {
+	if r := w.ailing(ctx, o.ID(), o, w.judgeOf(ctx, o)); r != nil {
 		return r
 	}
 	return &reason{About: o.ID().String(), Says: "healthy", Since: wellSince(o), well: true}
+}
+
+// judgeOf returns by whose rules an object is judged: those of the unit that its
+// labels name; nil if that has none.
+func (w *asking) judgeOf(ctx context.Context, o object.Object) *expr.Judge {
+	name, labelled := w.says.Owner(o.Labels())
+	if !labelled {
+		return nil
+	}
+	k, there, err := w.at.Cluster.Get(ctx, name.ID())
+	if err != nil || !there {
+		return nil
+	}
+	asked, err := w.says.Read(k, none{})
+	if err != nil || len(asked.Units) == 0 {
+		return nil
+	}
+	judge, err := expr.New(asked.Units[0].Rules)
+	if err != nil {
+		w.unknown("health by the expressions of %s: %v", name, err)
+	}
+	return judge
 }
 
 // wellSince returns since when an object says that it is well; zero if it does
@@ -236,14 +260,15 @@ func (w *asking) compare(ctx context.Context, keeper object.Object, id object.ID
 		w.unknown("what is wanted: %v", err)
 		return
 	}
-	i := slices.IndexFunc(all, func(x plan.Want) bool { return x.Object.ID() == id })
+	i := slices.IndexFunc(all.Objects, func(x plan.Want) bool { return x.Object.ID() == id })
 	if i < 0 {
 		w.answer.Keeper.Doubt = strings.TrimPrefix(w.answer.Keeper.Doubt+"; the source does not have it at "+shortRevision(rev.Name), "; ")
 		return
 	}
-	w.answer.Origin.File, w.answer.Origin.Line = locate(w.take(ctx, u.Source, rev).tree, all[i].From, all[i].Object)
+	want := all.Objects[i]
+	w.answer.Origin.File, w.answer.Origin.Line = locate(w.take(ctx, u.Source, rev).tree, want.From, want.Object)
 	if itself {
-		w.differ(ctx, all[i], live, u)
+		w.differ(ctx, want, live, u, all.Secrets)
 	}
 }
 
@@ -263,30 +288,44 @@ func (w *asking) mentions(ctx context.Context, keeper object.Object, id object.I
 	return slices.DeleteFunc(w.warnings(ctx, keeper, ""), func(e warning) bool { return !strings.Contains(e.Message, id.String()) })
 }
 
-// differ says in which fields an object differs from what is wanted.
-func (w *asking) differ(ctx context.Context, want plan.Want, live object.Object, u unit.Unit) {
-	if plan.Compare(want.Object, live, u.Owner.Manager).Answer == plan.Same {
-		return
+// differ says in which fields an object differs from what is wanted, but for what
+// is secret there.
+func (w *asking) differ(ctx context.Context, want plan.Want, live object.Object, u unit.Unit, secrets []string) {
+	left, err := plan.NewIgnores(u.Ignore)
+	if err != nil {
+		w.unknown("which fields are left to others: %v", err)
 	}
+	want.Object = left.Of(want.Object).Settle(want.Object, live, u.Owner.Manager)
+	d := discretion(secrets)
+	known := make(map[string]bool)
+	if plan.Compare(want.Object, live, u.Owner.Manager).Answer != plan.Same {
+		was, now := masked(content(live), content(w.wouldBe(ctx, want, live, u, secrets)))
+		was, now = discreet(was, now, secrets)
+		w.answer.Differs = mismatchesOf(was, now, live)
+	}
+	for _, m := range w.answer.Differs {
+		known[m.Field] = true
+	}
+	w.answer.Strays = slices.DeleteFunc(w.answer.Strays, func(s stray) bool { return known[s.Field] || d.tells(s.Field) })
+}
+
+// wouldBe returns an object as it would be if it were applied as it is wanted: in
+// the server's eyes, if it may be asked.
+func (w *asking) wouldBe(ctx context.Context, want plan.Want, live object.Object, u unit.Unit, secrets []string) object.Object {
 	step := plan.Step{Verb: plan.Update, ID: live.ID(), Want: want.Object, From: want.From, UID: live.UID(), Exempt: want.Exempt}
 	would := over(live, want.Object)
 	for out := range apply.Check(ctx, w.at.Cluster, []plan.Step{step}, apply.By{Manager: u.Owner.Manager}) {
+		err := render.Hush(secrets, out.Err)
 		switch {
-		case out.Err == nil:
+		case err == nil:
 			would = out.Live
-		case errors.Is(out.Err, cluster.ErrForbidden):
-			w.unknown("what the server would make of it: %v; fields are compared as they are spelled", out.Err)
+		case errors.Is(err, cluster.ErrForbidden):
+			w.unknown("what the server would make of it: %v; fields are compared as they are spelled", err)
 		default:
-			w.answer.State.Because = append(w.answer.State.Because, &reason{About: live.ID().String(), Says: "can't be made as it is wanted: " + out.Err.Error()})
+			w.answer.State.Because = append(w.answer.State.Because, &reason{About: live.ID().String(), Says: "can't be made as it is wanted: " + err.Error()})
 		}
 	}
-	was, now := masked(content(live), content(would))
-	w.answer.Differs = mismatchesOf(was, now, live)
-	known := make(map[string]bool)
-	for _, g := range w.answer.Differs {
-		known[g.Field] = true
-	}
-	w.answer.Strays = slices.DeleteFunc(w.answer.Strays, func(s stray) bool { return known[s.Field] })
+	return would
 }
 
 // absent explains why an object that is not there should be, if it should.

@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
+	"strings"
 	"time"
 
+	"github.com/sane-gitops/sane/engine"
 	"github.com/sane-gitops/sane/object"
-	"github.com/sane-gitops/sane/plan"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/unit"
 )
@@ -21,6 +22,7 @@ type origin struct {
 	Revision string    `json:"revision,omitempty"`
 	Author   string    `json:"author,omitempty"`
 	Subject  string    `json:"subject,omitempty"`
+	MadeOf   string    `json:"madeOf,omitempty"` // of an image: the revision that its publisher says it was made of
 	When     time.Time `json:"when,omitzero"`
 	File     string    `json:"file,omitempty"`
 	Line     int       `json:"line,omitempty"`
@@ -28,9 +30,9 @@ type origin struct {
 
 // A checkout is a source's content at a revision, or why it can't be had.
 type checkout struct {
-	tree   fs.FS
-	commit source.Commit
-	err    error
+	tree fs.FS
+	snap *source.Snapshot // nil if nothing is known of history
+	err  error
 }
 
 // unitOrigin says where a unit's objects come from.
@@ -79,7 +81,10 @@ func (w *asking) originOf(ctx context.Context, o object.Object, rev source.Revis
 		w.unknown("who wrote that revision: %v", t.err)
 		return out
 	}
-	out.Author, out.Subject, out.When = t.commit.Author, t.commit.Subject, t.commit.When
+	if t.snap != nil {
+		out.Author, out.Subject, out.When = t.snap.Commit.Author, t.snap.Commit.Subject, t.snap.Commit.When
+		out.MadeOf = t.snap.Origin
+	}
 	return out
 }
 
@@ -119,43 +124,56 @@ func (w *asking) take(ctx context.Context, name source.FeedName, rev source.Revi
 	return t
 }
 
-// fetched fetches a source at a revision, or as it is now where that is gone.
+// fetched fetches a source at a revision, or as it is now where that can't be had.
 func (w *asking) fetched(ctx context.Context, at point, t *checkout) {
 	read := func(revision string) {
 		delete(w.trees, at.FeedName)
+		delete(w.snaps, at.FeedName)
 		w.revision = revision
 		t.tree, t.err = w.tree(ctx, unit.Unit{Source: at.FeedName})
-		t.commit = w.commits[at.FeedName]
+		t.snap = w.snaps[at.FeedName]
 	}
-	read(at.revision)
-	if t.err == nil || at.revision == "" || ctx.Err() != nil ||
-		errors.Is(t.err, source.ErrNetwork) || errors.Is(t.err, source.ErrAuth) || errors.Is(t.err, source.ErrURL) {
-		return
+	revision := at.revision
+	if f, err := w.feed(ctx, at.FeedName, reader{ctx, w.at.Cluster}); err == nil && foreign(f) {
+		revision = "" // the one that there is
 	}
-	first := t.err
-	if read(""); t.err == nil {
-		t.commit = source.Commit{} // of another revision
-		w.unknown("%s at %s: %v; what is said of files and fields is as of now", at.FeedName, at.revision, first)
-	} else {
-		t.err = first
+	read(revision)
+	if first := t.err; first != nil && revision != "" && ctx.Err() == nil && !hopeless(first) {
+		if read(""); t.err != nil {
+			t.err = first
+		}
+	}
+	if t.err == nil && at.revision != "" && t.snap != nil && contentOf(t.snap.Revision.Name) != contentOf(at.revision) {
+		w.unknown("%s at %s: it can't be had any more; files and fields are those of %s", at.FeedName, at.revision, t.snap.Revision.Name)
+		t.snap = nil // it is of another revision
 	}
 }
 
+// hopeless reports whether what kept a source from being fetched at a revision
+// keeps it from being fetched at any.
+func hopeless(err error) bool {
+	return errors.Is(err, source.ErrNetwork) || errors.Is(err, source.ErrAuth) || errors.Is(err, source.ErrURL)
+}
+
+// contentOf returns the part of a revision that names content.
+func contentOf(revision string) string { return revision[strings.LastIndexByte(revision, '@')+1:] }
+
 // wanted returns what a unit wants at a revision.
-func (w *asking) wanted(ctx context.Context, o object.Object, rev source.Revision) ([]plan.Want, error) {
+func (w *asking) wanted(ctx context.Context, o object.Object, rev source.Revision) (engine.Wants, error) {
+	var none engine.Wants
 	asked, err := w.says.Read(o, reader{ctx, w.at.Cluster})
 	switch {
 	case err != nil:
-		return nil, err
+		return none, err
 	case len(asked.Units) == 0:
-		return nil, errors.New("it is no unit")
+		return none, errors.New("it is no unit")
 	case asked.Units[0].Err != nil:
-		return nil, asked.Units[0].Err
+		return none, asked.Units[0].Err
 	}
 	u := asked.Units[0]
 	t := w.take(ctx, u.Source, rev)
 	if t.err != nil {
-		return nil, t.err
+		return none, t.err
 	}
 	return w.keep.Wanted(ctx, u, t.tree)
 }

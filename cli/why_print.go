@@ -140,6 +140,7 @@ func (w *asking) facts() {
 	if o := a.Origin; o != nil {
 		t.fact("file", fileCell(o))
 		t.fact("revision", w.revisionLine(o))
+		t.fact("made of", o.MadeOf)
 		if a.Tries != nil {
 			t.fact("tries", w.revisionLine(a.Tries))
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/health"
+	"github.com/sane-gitops/sane/health/expr"
 	"github.com/sane-gitops/sane/inventory"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
@@ -42,7 +43,7 @@ func (w *asking) unit(ctx context.Context, o object.Object) *reason {
 	r.Because = append(r.Because, w.neglected(o, s)...)
 	r.Because = append(r.Because, w.sourceOf(ctx, u)...)
 	if s.ready != "True" {
-		r.Because = append(r.Because, w.others(ctx, u)...)
+		r.Because = append(r.Because, w.others(ctx, o, u)...)
 		r.Because = append(r.Because, w.failures(ctx, o, u, s)...)
 	}
 	r.Because = append(r.Because, w.objects(ctx, o, u)...)
@@ -135,7 +136,7 @@ func (w *asking) feedID(name source.FeedName) object.ID {
 }
 
 // others says what is wrong with the units that must be ready first.
-func (w *asking) others(ctx context.Context, u unit.Unit) []*reason {
+func (w *asking) others(ctx context.Context, self object.Object, u unit.Unit) []*reason {
 	var out []*reason
 	for _, name := range u.After {
 		o, there, err := w.at.Cluster.Get(ctx, name.ID())
@@ -144,11 +145,46 @@ func (w *asking) others(ctx context.Context, u unit.Unit) []*reason {
 			w.unknown("dependency %s: %v", name, err)
 		case !there:
 			out = append(out, &reason{About: name.String(), Says: "not there", Do: "create it, or take it out of spec.dependsOn of " + u.Name.String()})
-		case !w.unitReady(ctx, o, u):
-			out = append(out, w.unit(ctx, o))
+		default:
+			out = append(out, w.gates(ctx, self, o, u)...)
 		}
 	}
 	return out
+}
+
+// gates says why a unit that is there does not let another come after it: it is
+// not ready, or an expression over both does not hold.
+func (w *asking) gates(ctx context.Context, self, o object.Object, u unit.Unit) []*reason {
+	ready := w.unitReady(ctx, o, u)
+	var out []*reason
+	for _, g := range u.Gates {
+		if g.After.ID() != o.ID() {
+			continue
+		}
+		ready = ready || !g.Also // the expression alone counts
+		if why := shut(g, self, o); why != "" {
+			out = append(out, &reason{About: o.ID().String(), Says: why + ": " + g.Expr})
+		}
+	}
+	if !ready || len(out) > 0 && standingOf(o).ready != "True" {
+		out = append(out, w.unit(ctx, o))
+	}
+	return out
+}
+
+// shut says why an expression does not let a unit come after another, or "".
+func shut(g unit.Gate, self, dep object.Object) string {
+	made, err := expr.NewGate(g.Expr)
+	if err == nil {
+		var open bool
+		if open, err = made.Open(self, dep); open {
+			return ""
+		}
+	}
+	if err != nil {
+		return "readyExpr: " + err.Error()
+	}
+	return "readyExpr does not hold"
 }
 
 // unitReady reports whether a unit is ready for another to come after it: where
@@ -198,7 +234,7 @@ func (w *asking) held(ctx context.Context, o object.Object, u unit.Unit) *reason
 			return r
 		}
 		kept := make(inventory.Set)
-		for _, want := range wants {
+		for _, want := range wants.Objects {
 			kept[want.Object.ID()] = want.Object.Version()
 		}
 		gone = gone.Minus(kept)
@@ -234,13 +270,17 @@ func (w *asking) objects(ctx context.Context, o object.Object, u unit.Unit) []*r
 		}
 		return nil
 	}
+	judge, err := expr.New(u.Rules)
+	if err != nil {
+		w.unknown("health by the expressions of %s: %v", u.Name, err)
+	}
 	var out []*reason
 	applied := w.appliedAll(o)
 	for _, o := range w.live(ctx, u, owned) {
 		if o.id == w.about || o.IsZero() && !applied {
 			continue
 		}
-		if r := w.ailing(ctx, o.id, o.Object); r != nil {
+		if r := w.ailing(ctx, o.id, o.Object, judge); r != nil {
 			out = append(out, r)
 		}
 	}
@@ -271,7 +311,7 @@ func (w *asking) live(ctx context.Context, u unit.Unit, owned inventory.Set) []f
 	asked := make(map[cluster.Selection]bool) // false if it may not be listed
 	var out []found
 	for _, id := range owned.IDs() {
-		sel := cluster.Selection{Kind: id.Kind, Namespace: id.Namespace, Labels: selectorOf(u.Owner.Labels), Metadata: health.Silent(id.Kind)}
+		sel := cluster.Selection{Kind: id.Kind, Namespace: id.Namespace, Labels: selectorOf(u.Owner.Labels), Metadata: health.Silent(id.Kind) && len(u.Rules) == 0}
 		may, did := asked[sel]
 		if !did {
 			may = w.gather(ctx, sel, seen)

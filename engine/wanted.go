@@ -9,24 +9,36 @@ import (
 	"github.com/sane-gitops/sane/unit"
 )
 
+// Wants are the objects that a unit wants to be there.
+type Wants struct {
+	Objects []plan.Want
+	Secrets []string // keys and values that must not be shown, as [render.Texts] has them
+}
+
 // Wanted returns what u wants to be there if tree is its source's tree. Nothing
 // is asked of the cluster but which kinds live in namespaces.
-func (e *Engine) Wanted(ctx context.Context, u unit.Unit, tree fs.FS) ([]plan.Want, error) {
-	res, _, err := e.c.Renderer.Render(ctx, "preview/"+u.Name.String(), render.Input{Tree: tree, Recipe: u.Recipe})
+func (e *Engine) Wanted(ctx context.Context, u unit.Unit, tree fs.FS) (Wants, error) {
+	w := Wants{Secrets: u.Facts.Secrets()}
+	err := e.wanted(ctx, u, tree, &w)
+	return w, render.Hush(w.Secrets, err)
+}
+
+func (e *Engine) wanted(ctx context.Context, u unit.Unit, tree fs.FS, w *Wants) error {
+	res, _, err := e.c.Renderer.Render(ctx, "preview/"+u.Name.String(), render.Input{Tree: tree, Recipe: u.Recipe, Facts: u.Facts})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	objects, err := e.c.Renderer.Objects(ctx, res)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var all []plan.Want
 	for _, o := range objects {
+		w.Secrets = append(w.Secrets, render.Secrets(o)...)
 		o, file := render.From(o)
 		if o, err = own(ctx, e.c.Cluster, o, u); err != nil {
-			return nil, in(file, err)
+			return in(file, err)
 		}
-		all = append(all, plan.Want{Object: o, Exempt: e.c.Dialect.Exempt(o), From: file})
+		w.Objects = append(w.Objects, plan.Want{Object: o, Exempt: e.c.Dialect.Exempt(o), From: file})
 	}
-	return all, nil
+	return nil
 }
