@@ -144,7 +144,7 @@ func program(c cluster.Cluster) cli.Program {
 }
 
 func kindOf(_ context.Context, word string) (object.Kind, error) {
-	for _, k := range []object.Kind{{Group: "apps", Name: "Deployment"}, {Name: "ConfigMap"}, {Name: "Secret"}, {Name: "Pod"}, {Name: "Namespace"}} {
+	for _, k := range []object.Kind{{Group: "apps", Name: "Deployment"}, {Group: "apps", Name: "StatefulSet"}, {Group: "batch", Name: "Job"}, {Name: "ConfigMap"}, {Name: "Secret"}, {Name: "Pod"}, {Name: "Namespace"}} {
 		if strings.HasPrefix(strings.ToLower(k.Name), word) {
 			return k, nil
 		}

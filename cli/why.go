@@ -209,16 +209,17 @@ func once(list []string, text string) []string {
 	return append(list, text)
 }
 
-// units returns all units, or those of the namespace if only they may be seen.
-func (w *asking) units(ctx context.Context) ([]object.Object, error) {
+// all returns all units or all sources, or those of the namespace if only they
+// may be seen.
+func (w *asking) all(ctx context.Context, nouns []Noun) ([]object.Object, error) {
 	var all []object.Object
-	for _, n := range w.Language.nouns(false) {
+	for _, n := range nouns {
 		found, err := list(ctx, w.at.Cluster, cluster.Selection{Kind: n.Kind})
 		if errors.Is(err, cluster.ErrForbidden) {
-			w.unknown("units of other namespaces: %v", err)
+			w.unknown("what is in other namespaces: %v", err)
 			found, err = list(ctx, w.at.Cluster, cluster.Selection{Kind: n.Kind, Namespace: w.at.Namespace})
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, cluster.ErrNoKind) {
 			return nil, err
 		}
 		all = append(all, found...)

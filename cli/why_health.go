@@ -39,12 +39,12 @@ func (w *asking) ailing(ctx context.Context, id object.ID, o object.Object, judg
 	}
 	v := judge.Of(o)
 	switch {
+	case id.Kind == podKind && (observe.Trouble(o) != "" || v.Status != health.Healthy) && !o.IsZero():
+		return w.pod(ctx, o, v)
 	case v.Status == health.Healthy:
 		return nil
 	case v.Status == health.Missing:
 		return &reason{About: id.String(), Says: "not there"}
-	case id.Kind == podKind:
-		return w.pod(ctx, o, v)
 	}
 	r := &reason{About: id.String(), Says: "not healthy: " + v.Why, Since: sickSince(o)}
 	if why := observe.Refusal(o); why != "" {

@@ -114,6 +114,16 @@ func (w *asking) wishes(o object.Object) []wish {
 	return out
 }
 
+// wishedThere adds what an object asks for in the source, and not in the cluster.
+func (w *asking) wishedThere(want object.Object) {
+	for _, x := range w.wishes(want) {
+		if !slices.ContainsFunc(w.answer.Asks, func(y wish) bool { return y.Key == x.Key && y.Value == x.Value }) {
+			x.Means += ", says the source"
+			w.answer.Asks = append(w.answer.Asks, x)
+		}
+	}
+}
+
 // meaning says what is asked for in one state and not in another.
 func meaning(with, without unit.Exemption) string {
 	for _, m := range []struct {
@@ -220,7 +230,7 @@ func (w *asking) has(u object.Object, id object.ID) bool {
 // keeperByInventory finds the unit that has an object in its inventory, though its
 // labels tell something else.
 func (w *asking) keeperByInventory(ctx context.Context, id object.ID, labels string) (object.Object, error) {
-	units, err := w.units(ctx)
+	units, err := w.all(ctx, w.Language.nouns(false))
 	if err != nil {
 		w.unknown("which unit has it in its inventory: %v", err)
 	}
@@ -268,6 +278,7 @@ func (w *asking) compare(ctx context.Context, keeper object.Object, id object.ID
 	want := all.Objects[i]
 	w.answer.Origin.File, w.answer.Origin.Line = locate(w.take(ctx, u.Source, rev).tree, want.From, want.Object)
 	if itself {
+		w.wishedThere(want.Object)
 		w.differ(ctx, want, live, u, all.Secrets)
 	}
 }
@@ -295,7 +306,11 @@ func (w *asking) differ(ctx context.Context, want plan.Want, live object.Object,
 	if err != nil {
 		w.unknown("which fields are left to others: %v", err)
 	}
-	want.Object = left.Of(want.Object).Settle(want.Object, live, u.Owner.Manager)
+	fields := left.Of(want.Object)
+	for _, at := range fields {
+		w.answer.Asks = append(w.answer.Asks, wish{Key: "ignore rule of " + u.Name.String(), Value: "/" + strings.Join(at, "/"), Means: "leave a field to others"})
+	}
+	want.Object = fields.Settle(want.Object, live, u.Owner.Manager)
 	d := discretion(secrets)
 	known := make(map[string]bool)
 	if plan.Compare(want.Object, live, u.Owner.Manager).Answer != plan.Same {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
@@ -13,16 +14,7 @@ import (
 func (w *asking) source(ctx context.Context, o object.Object) error {
 	w.answer.State = w.sourceState(ctx, o)
 	name := feedName(o)
-	units, err := w.units(ctx)
-	if err != nil {
-		w.unknown("which units use it: %v", err)
-	}
-	for _, u := range units {
-		asked, err := w.says.Read(u, none{})
-		if err == nil && len(asked.Units) > 0 && asked.Units[0].Source == name {
-			w.answer.UsedBy = append(w.answer.UsedBy, u.ID().String()+": "+w.unitState(u).Says)
-		}
-	}
+	w.answer.UsedBy = w.usersOf(ctx, name)
 	st := w.says.RecallFeed(o)
 	w.answer.Origin = w.originOf(ctx, o, st.Revision)
 	if st.Err != nil && w.take(ctx, name, st.Revision).err == nil {
@@ -30,6 +22,33 @@ func (w *asking) source(ctx context.Context, o object.Object) error {
 			"from here it can be read by what the object says: it is the controller's way to it that fails, or it has come back since")
 	}
 	return nil
+}
+
+// usersOf returns the units of a source, and the sources that include it.
+func (w *asking) usersOf(ctx context.Context, name source.FeedName) []string {
+	var out []string
+	units, err := w.all(ctx, w.Language.nouns(false))
+	feeds, err2 := w.all(ctx, w.Language.nouns(true))
+	if err = errors.Join(err, err2); err != nil {
+		w.unknown("who uses it: %v", err)
+	}
+	for _, o := range append(units, feeds...) {
+		asked, err := w.says.Read(o, none{})
+		if err != nil {
+			continue
+		}
+		for _, u := range asked.Units {
+			if u.Source == name {
+				out = append(out, o.ID().String()+": "+w.unitState(o).Says)
+			}
+		}
+		for _, f := range asked.Feeds {
+			if slices.ContainsFunc(f.Include, func(i source.Include) bool { return i.Feed == name }) {
+				out = append(out, o.ID().String()+" includes it")
+			}
+		}
+	}
+	return out
 }
 
 func feedName(o object.Object) source.FeedName {

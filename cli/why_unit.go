@@ -308,20 +308,14 @@ type found struct {
 // are missing, in order.
 func (w *asking) live(ctx context.Context, u unit.Unit, owned inventory.Set) []found {
 	seen := make(map[object.ID]object.Object)
-	asked := make(map[cluster.Selection]bool) // false if it may not be listed
+	listed := w.gatherAll(ctx, u, owned, seen)
 	var out []found
 	for _, id := range owned.IDs() {
-		sel := cluster.Selection{Kind: id.Kind, Namespace: id.Namespace, Labels: selectorOf(u.Owner.Labels), Metadata: health.Silent(id.Kind) && len(u.Rules) == 0}
-		may, did := asked[sel]
-		if !did {
-			may = w.gather(ctx, sel, seen)
-			asked[sel] = may
-		}
 		o, known := seen[id]
-		if !known && may {
+		if !known && listed[scopeOf(id)] {
 			o, known = w.look(ctx, id)
 		}
-		if known && (o.IsZero() || !sel.Metadata || o.Deleting()) {
+		if known && (o.IsZero() || !quiet(id.Kind, u) || o.Deleting()) {
 			out = append(out, found{id, o})
 		}
 	}
@@ -336,19 +330,61 @@ func (w *asking) live(ctx context.Context, u unit.Unit, owned inventory.Set) []f
 	return out
 }
 
-// gather lists objects into seen, and reports whether it could.
-func (w *asking) gather(ctx context.Context, sel cluster.Selection, seen map[object.ID]object.Object) bool {
+// quiet reports whether objects of a kind say nothing of their health in a
+// unit's eyes.
+func quiet(k object.Kind, u unit.Unit) bool { return health.Silent(k) && len(u.Rules) == 0 }
+
+// A scope is where objects of one kind are listed.
+type scope struct {
+	kind      object.Kind
+	namespace string
+}
+
+func scopeOf(id object.ID) scope { return scope{id.Kind, id.Namespace} }
+
+// gatherAll lists a unit's objects into seen, and returns which scopes it could
+// list. A kind with objects in several namespaces is listed in all of them at
+// once, if that is allowed.
+func (w *asking) gatherAll(ctx context.Context, u unit.Unit, owned inventory.Set, seen map[object.ID]object.Object) map[scope]bool {
+	listed := make(map[scope]bool)
+	places := make(map[object.Kind]int)
+	for id := range owned {
+		if _, ok := listed[scopeOf(id)]; !ok {
+			listed[scopeOf(id)] = false
+			places[id.Kind]++
+		}
+	}
+	everywhere := make(map[object.Kind]bool)
+	for k, n := range places {
+		everywhere[k] = n > 1 && w.gather(ctx, scope{kind: k}, u, seen) == nil
+	}
+	for at := range listed {
+		var err error
+		if !everywhere[at.kind] {
+			err = w.gather(ctx, at, u, seen)
+		}
+		if listed[at] = err == nil; err != nil {
+			w.unknown("health of %s in %s: %v", at.kind, cmp.Or(at.namespace, "the cluster"), err)
+		}
+	}
+	slices.Sort(w.answer.Unknown)
+	return listed
+}
+
+// gather lists a unit's objects into seen. Of a kind that is not known there are
+// none.
+func (w *asking) gather(ctx context.Context, at scope, u unit.Unit, seen map[object.ID]object.Object) error {
+	sel := cluster.Selection{Kind: at.kind, Namespace: at.namespace, Labels: selectorOf(u.Owner.Labels), Metadata: quiet(at.kind, u)}
 	for o, err := range w.at.Cluster.List(ctx, sel) {
 		if errors.Is(err, cluster.ErrNoKind) {
-			return true // then there are none
+			return nil
 		}
 		if err != nil {
-			w.unknown("health of %s in %s: %v", sel.Kind, cmp.Or(sel.Namespace, "the cluster"), err)
-			return false
+			return err
 		}
 		seen[o.ID()] = o
 	}
-	return true
+	return nil
 }
 
 // look gets an object, zero if it is not there, and reports whether it could.
