@@ -78,9 +78,10 @@ type Engine struct {
 	unitQ *queue[unit.Name]
 	ready chan struct{} // closed when all kinds of the dialect have been listed
 
-	here *place // set by Run before anything else
-	refs *references
-	ctx  context.Context // of Run, for what outlives a turn
+	here  *place // set by Run before anything else
+	refs  *references
+	turns turns
+	ctx   context.Context // of Run, for what outlives a turn
 
 	closing sync.WaitGroup // of places that nobody uses any more
 

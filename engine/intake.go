@@ -42,8 +42,9 @@ const pause = 10 * time.Second
 // watchKind takes in what objects of one kind ask for, until ctx is done.
 func (e *Engine) watchKind(ctx context.Context, k object.Kind, listed func()) {
 	defer listed()
+	round := 0
 	for ctx.Err() == nil {
-		e.watchOnce(ctx, k, listed)
+		round = e.watchOnce(ctx, k, round, listed)
 		listed()
 		select {
 		case <-ctx.Done():
@@ -52,8 +53,9 @@ func (e *Engine) watchKind(ctx context.Context, k object.Kind, listed func()) {
 	}
 }
 
-func (e *Engine) watchOnce(ctx context.Context, k object.Kind, listed func()) {
-	round := 0
+// watchOnce takes in what one watch tells until it ends. It returns the number of
+// the last listing.
+func (e *Engine) watchOnce(ctx context.Context, k object.Kind, round int, listed func()) int {
 	sel := cluster.Selection{Kind: k, Namespace: e.c.Namespace, Labels: e.c.Selector}
 	foreign := e.c.Dialect.Foreign(k)
 	if foreign {
@@ -61,7 +63,7 @@ func (e *Engine) watchOnce(ctx context.Context, k object.Kind, listed func()) {
 	}
 	for ch, err := range e.c.Cluster.Watch(ctx, sel) {
 		if foreign && errors.Is(err, cluster.ErrNoKind) {
-			return // then there are none, as in most clusters
+			return round // then there are none, as in most clusters
 		}
 		if err != nil {
 			e.log.Warn("watch", "kind", k.String(), "error", err)
@@ -79,6 +81,7 @@ func (e *Engine) watchOnce(ctx context.Context, k object.Kind, listed func()) {
 			listed()
 		}
 	}
+	return round
 }
 
 // sweep drops what the listing just completed did not put.
@@ -98,6 +101,12 @@ func (e *Engine) sweep(k object.Kind, round int) {
 
 // take takes in a custom resource as it stands now.
 func (e *Engine) take(ctx context.Context, o object.Object, round int) {
+	defer e.turns.of(o.ID())()
+	e.takeNow(ctx, o, round)
+}
+
+// takeNow is take for whoever has the resource's turn.
+func (e *Engine) takeNow(ctx context.Context, o object.Object, round int) {
 	if e.have(o, round) {
 		return
 	}
@@ -139,19 +148,22 @@ func (e *Engine) unrecalled(a asking) bool {
 	})
 }
 
-// read asks the dialect what o asks for, and sees to it.
+// read asks the dialect what o asks for, and sees to it. Its caller has the
+// resource's turn: what is read of it, and beside it, is newer each time.
 func (e *Engine) read(ctx context.Context, o object.Object, is state, round int) {
 	r := e.refs.reader(ctx, o.ID())
 	want, err := e.c.Dialect.Read(o, r)
 	r.done()
 	if err != nil {
 		e.log.Error("read", "object", o.ID().String(), "error", err)
+		e.remind(o.ID(), is, round)
 		e.refs.again(o.ID())
 		return
 	}
-	now := asking{state: is, round: round}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	old := e.successor(o.ID(), is)
+	now := asking{state: old.since(is), round: round}
 	for _, f := range want.Feeds {
 		now.feeds = append(now.feeds, f.Name)
 		e.putFeed(o, f)
@@ -160,13 +172,35 @@ func (e *Engine) read(ctx context.Context, o object.Object, is state, round int)
 		now.units = append(now.units, u.Name)
 		e.putUnit(o, u)
 	}
-	old := e.asked[o.ID()]
 	e.asked[o.ID()] = now
 	e.release(old, now)
 }
 
+// remind remembers how a custom resource stands that could not be read: it is
+// read again as it stands then.
+func (e *Engine) remind(id object.ID, is state, round int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	a := e.successor(id, is)
+	a.state, a.round = a.since(is), round
+	e.asked[id] = a
+}
+
+// successor returns what a custom resource asked for when it was last read. What
+// was asked by another of the same name, which is not there any more, is let go.
+// e.mu is held.
+func (e *Engine) successor(id object.ID, is state) asking {
+	old := e.asked[id]
+	if old.uid == is.uid {
+		return old
+	}
+	e.release(old, asking{})
+	return asking{}
+}
+
 // drop takes in that a custom resource is not there any more.
 func (e *Engine) drop(id object.ID) {
+	defer e.turns.of(id)()
 	e.refs.forget(id)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -209,6 +243,14 @@ func (e *Engine) version(id object.ID) (string, bool) {
 	return a.version, ok
 }
 
+// round returns the listing in which a custom resource was last put.
+func (e *Engine) round(id object.ID) (int, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	a, ok := e.asked[id]
+	return a.round, ok
+}
+
 // held reports whether a custom resource bears our finalizer, or is not known.
 func (e *Engine) held(id object.ID) bool {
 	e.mu.Lock()
@@ -217,7 +259,8 @@ func (e *Engine) held(id object.ID) bool {
 	return !ok || a.held
 }
 
-// note takes in how a custom resource stands after a write of our own.
+// note takes in how a custom resource stands after a write of our own, by which
+// it asks for what it asked for before.
 func (e *Engine) note(o object.Object) {
 	if a, ok := e.version(o.ID()); !ok || a == o.ResourceVersion() {
 		return
@@ -230,178 +273,4 @@ func (e *Engine) note(o object.Object) {
 		e.asked[o.ID()] = a
 		e.gated(a)
 	}
-}
-
-// references follows the objects that custom resources refer to, such as
-// Secrets with credentials, so that the resources are read again when one of
-// them changes.
-type references struct {
-	e    *Engine
-	ctx  context.Context
-	stop context.CancelFunc
-	wg   sync.WaitGroup
-
-	mu   sync.Mutex
-	used map[object.ID]*reference // guarded by mu; by the object referred to
-}
-
-type reference struct {
-	by   map[object.ID]bool
-	stop context.CancelFunc
-	had  string // the resource version that was read last; "" if it was not there
-}
-
-func newReferences(ctx context.Context, e *Engine) *references {
-	ctx, stop := context.WithCancel(ctx)
-	return &references{e: e, ctx: ctx, stop: stop, used: make(map[object.ID]*reference)}
-}
-
-func (r *references) close() {
-	r.stop()
-	r.wg.Wait()
-}
-
-// reader returns a reader that remembers what is read on behalf of by.
-func (r *references) reader(ctx context.Context, by object.ID) *reader {
-	return &reader{r: r, ctx: ctx, by: by, read: make(map[object.ID]bool)}
-}
-
-type reader struct {
-	r    *references
-	ctx  context.Context
-	by   object.ID
-	read map[object.ID]bool
-}
-
-// Get implements dialect.Reader.
-func (rd *reader) Get(id object.ID) (object.Object, bool, error) {
-	rd.read[id] = true
-	rd.r.use(id, rd.by)
-	o, ok, err := rd.r.e.c.Cluster.Get(rd.ctx, id)
-	if err == nil && ok {
-		rd.r.had(id, o.ResourceVersion())
-	}
-	return o, ok, err
-}
-
-// done forgets what was read before and is not read any more.
-func (rd *reader) done() { rd.r.keep(rd.by, rd.read) }
-
-// use begins to watch id on behalf of by.
-func (r *references) use(id, by object.ID) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if ref := r.used[id]; ref != nil {
-		ref.by[by] = true
-		return
-	}
-	ctx, stop := context.WithCancel(r.ctx)
-	r.used[id] = &reference{by: map[object.ID]bool{by: true}, stop: stop}
-	r.wg.Go(func() { r.follow(ctx, id) })
-}
-
-// had remembers which version of id was read last.
-func (r *references) had(id object.ID, version string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if ref := r.used[id]; ref != nil {
-		ref.had = version
-	}
-}
-
-// missed reports whether id has changed after it was read and before it was
-// watched, where it was first seen at a version.
-func (r *references) missed(id object.ID, version string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	ref := r.used[id]
-	return ref != nil && ref.had != version
-}
-
-// follow has everybody who uses id read again when it changes.
-func (r *references) follow(ctx context.Context, id object.ID) {
-	seen := "" // the resource version
-	listed := false
-	sel := cluster.Selection{Kind: id.Kind, Namespace: id.Namespace, Name: id.Name, Metadata: true}
-	for ch, err := range r.e.c.Cluster.Watch(ctx, sel) {
-		if err != nil {
-			if errors.Is(err, context.Canceled) {
-				return
-			}
-			r.e.log.Warn("watch", "object", id.String(), "error", err)
-			continue
-		}
-		switch ch.Type {
-		case cluster.Listed:
-			if !listed && r.missed(id, seen) {
-				r.changed(id)
-			}
-			listed = true
-		case cluster.Put:
-			if v := ch.Object.ResourceVersion(); v != seen {
-				if listed {
-					r.changed(id)
-				}
-				seen = v
-			}
-		case cluster.Gone:
-			seen = ""
-			r.changed(id)
-		}
-	}
-}
-
-// changed reads again everything that uses id.
-func (r *references) changed(id object.ID) {
-	r.mu.Lock()
-	var users []object.ID
-	if ref := r.used[id]; ref != nil {
-		for by := range ref.by {
-			users = append(users, by)
-		}
-	}
-	r.mu.Unlock()
-	slices.SortFunc(users, object.Compare)
-	for _, by := range users {
-		r.reread(by)
-	}
-}
-
-func (r *references) reread(id object.ID) {
-	r.e.mu.Lock()
-	a, ok := r.e.asked[id]
-	r.e.mu.Unlock()
-	if ok {
-		r.e.read(r.ctx, a.object(), a.state, a.round)
-	}
-}
-
-// forget ends the watches of what only by used.
-func (r *references) forget(by object.ID) { r.keep(by, nil) }
-
-// keep ends the watches of what only by used, but for those in read.
-func (r *references) keep(by object.ID, read map[object.ID]bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for id, ref := range r.used {
-		if read[id] {
-			continue
-		}
-		if delete(ref.by, by); len(ref.by) == 0 {
-			ref.stop()
-			delete(r.used, id)
-		}
-	}
-}
-
-// again reads a custom resource again after a while, since it could not be
-// read.
-func (r *references) again(id object.ID) {
-	r.wg.Go(func() {
-		select {
-		case <-time.After(pause):
-			r.reread(id)
-		case <-r.ctx.Done():
-		}
-	})
 }

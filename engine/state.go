@@ -48,6 +48,14 @@ func (s state) newer(t state) state {
 	return t
 }
 
+// since returns the later of two states of one object, with the question of the
+// second, which has been read.
+func (s state) since(read state) state {
+	now := s.newer(read)
+	now.question = read.question
+	return now
+}
+
 // question returns a digest that changes with what a custom resource asks. Its
 // generation stands for its spec. What its status says counts only if others
 // write it.

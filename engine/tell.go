@@ -36,7 +36,9 @@ func (e *Engine) write(ctx context.Context, o, told object.Object) error {
 	if err != nil {
 		return err
 	}
-	e.note(told.With(got.ResourceVersion(), "metadata", "resourceVersion"))
+	if question(got, false) == question(o, false) { // or else the watch has more to tell than what we wrote
+		e.note(told.With(got.ResourceVersion(), "metadata", "resourceVersion"))
+	}
 	return nil
 }
 
@@ -158,6 +160,9 @@ func (e *Engine) refresh(ctx context.Context, id object.ID, cause error) error {
 	if !ok {
 		return fmt.Errorf("%s is gone: %w", id, cause)
 	}
-	e.note(o)
+	defer e.turns.of(id)()
+	if round, ok := e.round(id); ok {
+		e.takeNow(ctx, o, round)
+	}
 	return cause
 }
