@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/fault"
@@ -15,6 +16,7 @@ import (
 type place struct {
 	cluster.Cluster
 	look *observe.Watcher
+	by   unit.Secret // the kubeconfig that names it; "" for where we run
 
 	room    int         // for how many units at a time
 	busy    int         // guarded by Engine.mu; units that have a worker
@@ -54,7 +56,7 @@ func (e *Engine) place(ctx context.Context, t unit.Target) (*place, error) {
 		return nil, fmt.Errorf("connect to the cluster that the kubeconfig names: %w", err)
 	}
 	p := e.newPlace(e.ctx, c)
-	p.room = max(1, e.c.Units/4)
+	p.by, p.room = t.Kubeconfig, max(1, e.c.Units/4)
 	e.places[t.Kubeconfig] = p
 	return p, nil
 }
@@ -65,8 +67,14 @@ func (e *Engine) place(ctx context.Context, t unit.Target) (*place, error) {
 func (e *Engine) enter(p *place, u unit.Name) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if p.busy == p.room {
-		p.waiting = append(p.waiting, u)
+	switch {
+	case p != e.here && e.places[p.by] != p: // it has just been closed
+		e.unitQ.Add(u, changed)
+		return false
+	case p.busy == p.room:
+		if !slices.Contains(p.waiting, u) {
+			p.waiting = append(p.waiting, u)
+		}
 		return false
 	}
 	p.busy++
@@ -81,15 +89,24 @@ func (e *Engine) leave(p *place) {
 		e.unitQ.Add(p.waiting[0], changed)
 		p.waiting = p.waiting[1:]
 	}
+	e.closeUnused(p)
 }
 
-// abandon closes another cluster that no unit is kept in any more. e.mu is held.
+// abandon takes in that a unit has left another cluster for good. e.mu is held.
 func (e *Engine) abandon(kubeconfig unit.Secret) {
-	p := e.places[kubeconfig]
-	if p == nil || len(e.in[kubeconfig]) > 0 {
+	if p := e.places[kubeconfig]; p != nil {
+		e.closeUnused(p)
+	}
+}
+
+// closeUnused closes another cluster that no unit is kept in any more, once none
+// has a worker there: what is not seen there would be taken for gone. e.mu is
+// held.
+func (e *Engine) closeUnused(p *place) {
+	if p == e.here || p.busy > 0 || len(e.in[p.by]) > 0 {
 		return
 	}
-	delete(e.places, kubeconfig)
+	delete(e.places, p.by)
 	e.closing.Go(p.look.Close)
 }
 

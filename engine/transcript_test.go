@@ -244,7 +244,7 @@ func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " | ") }
 //	owners OBJECT                          shows who owns fields of it
 //	pod NAME KEY=VALUE STATUS              a Pod with a label, and how it is
 //	state OBJECT WORD                      as its controller says in status.state
-//	fail OP OBJECT invalid|busy|down [N]   the cluster refuses, N times; see memory.Cluster.Fail; "try" is a dry run
+//	fail OP OBJECT invalid|busy|down|forbidden [N]   the cluster refuses, N times; see memory.Cluster.Fail; "try" is a dry run
 //	heal                          the cluster refuses nothing any more
 //	annotate OBJECT KEY=VALUE
 //	keep CONTROLLERS...           restart, and do the work of these of Flux's controllers only
@@ -469,7 +469,7 @@ func (p *play) fail(args []string) {
 	errs := map[string]error{
 		"invalid": fmt.Errorf("%w: spec is wrong", cluster.ErrInvalid),
 		"tells":   fmt.Errorf("%w: value \"hunter-the-third\" is wrong", cluster.ErrInvalid),
-		"busy":    cluster.ErrBusy, "down": cluster.ErrUnavailable, "conflict": cluster.ErrConflict,
+		"busy":    cluster.ErrBusy, "down": cluster.ErrUnavailable, "conflict": cluster.ErrConflict, "forbidden": cluster.ErrForbidden,
 	}
 	left := -1
 	if len(args) == 4 {

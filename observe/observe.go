@@ -67,6 +67,7 @@ type Watcher struct {
 
 	mu      sync.Mutex
 	watches map[scope]*watch // guarded by mu
+	closed  bool             // guarded by mu
 }
 
 // A scope is what one watch is about: the selected objects of a kind, or the
@@ -92,6 +93,7 @@ type watch struct {
 	seen   map[key]*sighted   //
 	listed chan struct{}      // closed when the first listing is complete, or can't be had
 	err    error              // why there is no watch
+	blind  bool               // that ended before the first listing was complete
 	cancel context.CancelFunc //
 }
 
@@ -108,13 +110,17 @@ func New(ctx context.Context, c Config) *Watcher {
 
 // Close ends all watches and waits until they have ended.
 func (w *Watcher) Close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
 	w.stop()
 	w.wg.Wait()
 }
 
 // Watch sees to it that objects of the given kinds are watched, and returns
 // when all of them have been listed, or ctx is done. A kind that the server
-// does not know has no objects; it is asked for again by the next Watch.
+// does not know has no objects; it is asked for again by the next Watch. That
+// they can't be listed is an error: of what is not seen then nothing is known.
 func (w *Watcher) Watch(ctx context.Context, kinds ...object.Kind) error {
 	for _, k := range kinds {
 		if err := w.await(ctx, scope{kind: k}); err != nil {
@@ -130,13 +136,24 @@ func (w *Watcher) WatchObject(ctx context.Context, id object.ID) error {
 }
 
 func (w *Watcher) await(ctx context.Context, s scope) error {
+	kw := w.start(s)
 	select {
-	case <-w.start(s).listed:
-		return nil
+	case <-kw.listed:
 	case <-ctx.Done():
 		return fmt.Errorf("list %s: %w", s.kind, context.Cause(ctx))
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case !kw.blind:
+		return nil
+	case errors.Is(kw.err, cluster.ErrForbidden):
+		return fmt.Errorf("%w: whoever keeps objects of a kind must be allowed to list and watch them", kw.err)
+	}
+	return kw.err
 }
+
+var errClosed = errors.New("the cluster is not watched any more")
 
 // start returns the watch of a scope, begun if there is none, if it has ended,
 // or if more is to be seen than it sees.
@@ -150,7 +167,13 @@ func (w *Watcher) start(s scope) *watch {
 	}
 	ctx, cancel := context.WithCancel(w.ctx)
 	kw := &watch{whole: whole, seen: make(map[key]*sighted), listed: make(chan struct{}), cancel: cancel}
-	if old != nil && old.err == nil {
+	if w.closed {
+		cancel()
+		kw.err, kw.blind = errClosed, true
+		close(kw.listed)
+		return kw
+	}
+	if old != nil {
 		old.cancel()
 		kw.seen, kw.round, old.seen = old.seen, old.round, make(map[key]*sighted)
 	}
@@ -164,6 +187,7 @@ func (w *Watcher) follow(ctx context.Context, s scope, kw *watch) {
 	defer kw.cancel()
 	listed := sync.OnceFunc(func() { close(kw.listed) })
 	defer listed()
+	blind := true
 	var last error
 	for ch, err := range w.c.Cluster.Watch(ctx, s.selection(w.c.Selector, kw.whole)) {
 		if last = err; err != nil {
@@ -172,18 +196,20 @@ func (w *Watcher) follow(ctx context.Context, s scope, kw *watch) {
 		}
 		w.take(s.kind, kw, ch)
 		if ch.Type == cluster.Listed {
+			blind = false
 			listed()
 		}
 	}
 	if errors.Is(last, cluster.ErrNoKind) { // and so no object of it
 		w.take(s.kind, kw, cluster.Change{Type: cluster.Listing})
 		w.take(s.kind, kw, cluster.Change{Type: cluster.Listed})
+		blind = false
 	}
 	if last == nil {
-		last = errors.New("watch ended")
+		last = errClosed
 	}
 	w.mu.Lock()
-	kw.err = last
+	kw.err, kw.blind = last, blind
 	w.mu.Unlock()
 }
 

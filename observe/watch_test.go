@@ -1,0 +1,52 @@
+package observe_test
+
+import (
+	"errors"
+	"log/slog"
+	"testing"
+
+	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/cluster/memory"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/observe"
+	"github.com/sane-gitops/sane/plan"
+	"github.com/sane-gitops/sane/unit"
+)
+
+func newWatcher(t *testing.T, c cluster.Watcher) *observe.Watcher {
+	w := observe.New(t.Context(), observe.Config{
+		Cluster: c, Selector: "app", Manager: "m", Log: slog.New(slog.DiscardHandler),
+		Owner:   func(map[string]string) (unit.Name, bool) { return unit.Name{}, false },
+		Exempt:  func(object.Object) plan.Exemption { return plan.Exemption{} },
+		Changed: func(unit.Name, object.ID) {},
+	})
+	t.Cleanup(w.Close)
+	return w
+}
+
+// TestUnlisted holds that nobody takes for gone what could not be listed.
+func TestUnlisted(t *testing.T) {
+	configMap := object.Kind{Name: "ConfigMap"}
+	c := memory.New()
+	w := newWatcher(t, c)
+	c.Fail(func(op string, id object.ID) error {
+		if op == "watch" {
+			return cluster.ErrForbidden
+		}
+		return nil
+	})
+	if err := w.Watch(t.Context(), configMap); !errors.Is(err, cluster.ErrForbidden) {
+		t.Errorf("Watch of what must not be listed: %v", err)
+	}
+	c.Fail(nil)
+	if err := w.Watch(t.Context(), configMap); err != nil {
+		t.Errorf("Watch of what may be listed now: %v", err)
+	}
+	if err := w.Watch(t.Context(), object.Kind{Group: "example.com", Name: "Unknown"}); err != nil {
+		t.Errorf("Watch of a kind that there is not: %v", err)
+	}
+	w.Close()
+	if err := w.Watch(t.Context(), object.Kind{Name: "Secret"}); err == nil {
+		t.Error("a closed Watcher says that it has listed Secrets")
+	}
+}
