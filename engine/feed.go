@@ -88,8 +88,9 @@ func (e *Engine) follow(ctx context.Context, name source.FeedName) time.Time {
 		return e.takeBack(ctx, now)
 	}
 	if err := e.hold(ctx, now.by); err != nil {
+		e.log.Warn("add finalizer", "object", now.by.String(), "error", err)
 		e.again(name, now, now.made)
-		return e.soon(1)
+		return e.faltered(now)
 	}
 	if now.want.Paused {
 		return e.remember(ctx, name, now)
@@ -131,6 +132,17 @@ func (e *Engine) again(name source.FeedName, was feed, m made) {
 	if f := e.feeds[name]; f != nil {
 		f.made, f.anew, f.parts = m, f.anew || was.anew, f.parts || was.parts
 	}
+}
+
+// faltered takes in that a feed could not be looked at, nor be ended. It returns
+// when to try again.
+func (e *Engine) faltered(was feed) time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if f := e.feeds[was.want.Name]; f != nil {
+		f.fails = was.fails + 1
+	}
+	return e.soon(was.fails + 1)
 }
 
 // nextLook says when to look at a feed again: after an error sooner at first,

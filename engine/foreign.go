@@ -46,10 +46,14 @@ func (e *Engine) takeBack(ctx context.Context, f feed) time.Time {
 	if e.c.Publisher != nil {
 		if err := e.c.Publisher.Withdraw(f.want.Name); err != nil {
 			e.log.Warn("withdraw", "feed", f.want.Name.String(), "error", err)
-			return e.soon(1)
+			return e.faltered(f)
 		}
 	}
-	return e.letGo(ctx, f.by)
+	if err := e.letGo(ctx, f.by); err != nil {
+		e.log.Warn("remove finalizer", "object", f.by.String(), "error", err)
+		return e.faltered(f)
+	}
+	return time.Time{}
 }
 
 // accept takes in what others offer as a feed's content, if a unit uses it, and

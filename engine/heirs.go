@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"github.com/sane-gitops/sane/inventory"
 	"github.com/sane-gitops/sane/object"
@@ -121,9 +122,10 @@ func (r *run) release(p plan.Plan) {
 		}
 	}
 	r.e.mu.Lock()
+	known := maps.Equal(r.k.released, released)
 	r.k.released = released
 	r.e.mu.Unlock()
-	if len(released) == 0 {
+	if known { // who could not take them yet needs more than to be told again
 		return
 	}
 	for _, other := range r.e.sharing(r.u) {

@@ -29,9 +29,12 @@ func (e *Engine) takeDown(ctx context.Context, r *run) time.Time {
 			e.log.Warn("write status", "unit", r.u.Name.String(), "error", err)
 		}
 	}
-	again := e.letGo(ctx, r.k.by)
-	r.k.gone = again.IsZero()
-	return again
+	if err := e.letGo(ctx, r.k.by); err != nil {
+		e.log.Warn("remove finalizer", "object", r.k.by.String(), "error", err)
+		return r.unheard()
+	}
+	r.k.gone = true
+	return time.Time{}
 }
 
 // remove deletes all that the unit owns, and reports whether nothing is left to

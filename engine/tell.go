@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"time"
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/object"
@@ -105,17 +104,11 @@ func (e *Engine) hold(ctx context.Context, id object.ID) error {
 	})
 }
 
-// letGo takes the dialect's finalizer off a custom resource. It returns when to
-// try again, or zero.
-func (e *Engine) letGo(ctx context.Context, id object.ID) time.Time {
-	err := e.finalizers(ctx, id, func(all []string) []string {
+// letGo takes the dialect's finalizer off a custom resource.
+func (e *Engine) letGo(ctx context.Context, id object.ID) error {
+	return e.finalizers(ctx, id, func(all []string) []string {
 		return slices.DeleteFunc(slices.Clone(all), func(f string) bool { return f == e.c.Dialect.Finalizer() })
 	})
-	if err != nil {
-		e.log.Warn("remove finalizer", "object", id.String(), "error", err)
-		return e.soon(1)
-	}
-	return time.Time{}
 }
 
 // finalizers changes the finalizers of a custom resource as change says.

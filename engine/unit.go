@@ -22,19 +22,20 @@ type keeping struct {
 	by     object.ID // the object that asks for it
 	want   unit.Unit
 	status *unit.Status // as it stands; never changed
-	told   *unit.Status // as it was last written; never changed, and mostly the same one
 	terms  *terms       // nil if it has none; never changed
 
 	released map[object.ID]bool // what goes over to others; never changed
 
 	// Of the worker that has it.
-	gone   bool      // it has been taken down: only its object is to go
-	packed []byte    // its ledger; nil if that has not been read yet
-	looked int64     // the generation as of which it may see all whose health it checks
-	fails  int       // in a row
-	since  time.Time // when it began to wait for what it waits for; zero if it does not
-	on     unit.On   // what it began to wait for then
-	goal   goal      // what it was brought to, or is being brought to
+	told   *unit.Status // as it was last written; never changed, and mostly the same one as status
+	gone   bool         // it has been taken down: only its object is to go
+	packed []byte       // its ledger; nil if that has not been read yet
+	looked int64        // the generation as of which it may see all whose health it checks
+	fails  int          // in a row
+	mute   int          // writes to its object that were refused in a row
+	since  time.Time    // when it began to wait for what it waits for; zero if it does not
+	on     unit.On      // what it began to wait for then
+	goal   goal         // what it was brought to, or is being brought to
 	drift  map[object.ID]fight
 	causes map[object.ID]finding // of what is not healthy, as it was told
 	unsaid []unit.Change         // that nobody has been told of yet
@@ -183,7 +184,7 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 	}
 	if err := e.hold(ctx, r.k.by); err != nil {
 		e.log.Warn("add finalizer", "object", r.k.by.String(), "error", err)
-		return e.soon(1), retried
+		return r.unheard(), retried
 	}
 	r.bring(ctx)
 	r.stow()
@@ -201,7 +202,7 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 func (e *Engine) hush(ctx context.Context, r *run) time.Time {
 	if err := e.hold(ctx, r.k.by); err != nil {
 		e.log.Warn("add finalizer", "object", r.k.by.String(), "error", err)
-		return e.soon(1)
+		return r.unheard()
 	}
 	return time.Time{}
 }
@@ -309,10 +310,19 @@ func (r *run) conclude(ctx context.Context) (time.Time, priority) {
 	r.explain(ctx)
 	if err := r.say(ctx); err != nil && ctx.Err() == nil {
 		r.e.log.Warn("write status", "unit", r.u.Name.String(), "error", err)
-		return r.e.soon(r.k.fails + 1), retried
+		r.k.unsaid = r.st.Changes
+		return r.unheard(), retried
 	}
+	r.k.mute = 0
 	r.settle(r.k.told)
 	return due, prio
+}
+
+// unheard takes in that the object that asks for the unit could not be written.
+// It returns when to try again: whoever refuses that may do so for long.
+func (r *run) unheard() time.Time {
+	r.k.mute++
+	return r.e.soon(max(r.k.mute, r.k.fails+1))
 }
 
 // asTold reports whether all is as well as it has been told.
