@@ -125,7 +125,7 @@ func (r *run) release(p plan.Plan) {
 	known := maps.Equal(r.k.released, released)
 	r.k.released = released
 	r.e.mu.Unlock()
-	if known { // who could not take them yet needs more than to be told again
+	if known || len(released) == 0 { // who could not take them yet needs more than to be told again
 		return
 	}
 	for _, other := range r.e.sharing(r.u) {

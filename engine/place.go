@@ -99,6 +99,20 @@ func (e *Engine) abandon(kubeconfig unit.Secret) {
 	}
 }
 
+// overlook ends the watches of objects whose health a unit checked, and nobody
+// checks any more. e.mu is held.
+func (e *Engine) overlook(u unit.Unit) {
+	p := e.here
+	if u.Target.Kubeconfig != "" {
+		p = e.places[u.Target.Kubeconfig]
+	}
+	for _, id := range u.Checks {
+		if p != nil && len(e.checked[id]) == 0 {
+			p.look.UnwatchObject(id)
+		}
+	}
+}
+
 // closeUnused closes another cluster that no unit is kept in any more, once none
 // has a worker there: what is not seen there would be taken for gone. e.mu is
 // held.

@@ -38,3 +38,29 @@ func TestAbandonedPlace(t *testing.T) {
 		t.Error("somebody may enter a place that is closed")
 	}
 }
+
+// TestOverlooked has a unit check another object's health than before.
+func TestOverlooked(t *testing.T) {
+	e := asker(t, memory.New())
+	e.here = e.newPlace(t.Context(), e.c.Cluster)
+	defer e.here.look.Close()
+	checking := func(version, job string) object.Object {
+		return kustomization("u", version, 1, "./web").WithAnnotations(map[string]string{"v": version}).With(
+			[]any{map[string]any{"apiVersion": "batch/v1", "kind": "Job", "namespace": "apps", "name": job}}, "spec", "healthChecks")
+	}
+	for version, job := range map[string]string{"1": "one", "2": "two", "3": "three"} {
+		e.take(t.Context(), checking(version, job), 1)
+		for _, id := range e.units[site].want.Checks {
+			if err := e.here.look.WatchObject(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, _ := e.here.look.Size(); n != 1 {
+			t.Errorf("%d objects are watched, and one is checked", n)
+		}
+	}
+	e.drop(site.ID())
+	if n, _ := e.here.look.Size(); n != 0 {
+		t.Errorf("%d objects are watched, and none is checked", n)
+	}
+}

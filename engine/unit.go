@@ -73,11 +73,12 @@ func (e *Engine) putUnit(o object.Object, u unit.Unit) {
 			prio = asked
 		}
 	}
-	was := k.want.Target.Kubeconfig
+	was := k.want
 	k.agree(u)
 	k.want = u
 	e.link(u)
-	e.abandon(was)
+	e.abandon(was.Target.Kubeconfig)
+	e.overlook(was)
 	e.unitQ.Add(u.Name, prio)
 	for _, d := range e.after.of(u.Name) {
 		e.unitQ.Add(d, changed)
@@ -134,6 +135,7 @@ func (e *Engine) dropUnit(name unit.Name) {
 	}
 	e.unlink(k.want)
 	e.abandon(k.want.Target.Kubeconfig)
+	e.overlook(k.want)
 	delete(e.units, name)
 	if f := e.feeds[k.want.Source]; f != nil && f.foreign {
 		e.feedQ.Add(k.want.Source, unchanged) // it may be let go

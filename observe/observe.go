@@ -135,6 +135,18 @@ func (w *Watcher) WatchObject(ctx context.Context, id object.ID) error {
 	return w.await(ctx, scope{id.Kind, id.Namespace, id.Name})
 }
 
+// UnwatchObject ends what WatchObject began: nobody cares for the object any
+// more. Whoever waits for it to be seen gets an error.
+func (w *Watcher) UnwatchObject(id object.ID) {
+	s := scope{id.Kind, id.Namespace, id.Name}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if kw := w.watches[s]; kw != nil {
+		kw.cancel()
+		delete(w.watches, s)
+	}
+}
+
 func (w *Watcher) await(ctx context.Context, s scope) error {
 	kw := w.start(s)
 	select {

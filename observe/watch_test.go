@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/cluster/memory"
@@ -49,4 +50,26 @@ func TestUnlisted(t *testing.T) {
 	if err := w.Watch(t.Context(), object.Kind{Name: "Secret"}); err == nil {
 		t.Error("a closed Watcher says that it has listed Secrets")
 	}
+}
+
+// TestUnwatched holds that an object of which nobody wants to know any more is
+// not watched on.
+func TestUnwatched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := memory.New()
+		w := newWatcher(t, c)
+		id := object.ID{Kind: object.Kind{Group: "batch", Name: "Job"}, Namespace: "apps", Name: "migrate"}
+		for range 3 {
+			if err := w.WatchObject(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+			if n, _ := w.Size(); n != 1 {
+				t.Errorf("%d watches of one object", n)
+			}
+			w.UnwatchObject(id)
+			if n, _ := w.Size(); n != 0 {
+				t.Errorf("%d watches of an object that nobody cares for", n)
+			}
+		}
+	})
 }
