@@ -41,6 +41,8 @@ func (e *Engine) notReady(name unit.Name, for_ unit.Unit) string {
 		return "not found"
 	case k.status.Generation != k.want.Generation:
 		return "it has changed"
+	case !k.status.Ready() && k.status.Err != nil && name.Namespace != for_.Name.Namespace:
+		return "it has failed" // why is for those who may see it
 	case !k.status.Ready() && k.status.Err != nil:
 		return k.status.Err.Error()
 	case !k.status.Ready():

@@ -41,7 +41,7 @@ var (
 // A Config says how Flux's language is to be understood. The zero Config is
 // Flux's default.
 type Config struct {
-	NoCrossNamespace      bool            // refuse sources in other namespaces than the Kustomization's
+	NoCrossNamespace      bool            // refuse sources, and expressions over Kustomizations, in other namespaces than the Kustomization's
 	Controllers           []string        // whose objects to keep, or of which kinds; nil means all
 	Gates                 map[string]bool // Flux's feature gates, where they are not as usual
 	Guard                 bool            // hold surprising deletions until somebody approves them

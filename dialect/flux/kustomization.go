@@ -174,7 +174,7 @@ func (f flux) check(u unit.Unit, spec kustomizev1.KustomizationSpec) error {
 	case !fs.ValidPath(u.Recipe.Dir):
 		return refuse(invalidPath, nil, "spec.path %q is not a valid path", spec.Path)
 	}
-	if err := expressions(u); err != nil {
+	if err := f.expressions(u); err != nil {
 		return err
 	}
 	if _, err := plan.NewIgnores(u.Ignore); err != nil {
@@ -186,8 +186,11 @@ func (f flux) check(u unit.Unit, spec kustomizev1.KustomizationSpec) error {
 }
 
 // expressions returns what is wrong with the unit's expressions.
-func expressions(u unit.Unit) error {
+func (f flux) expressions(u unit.Unit) error {
 	for _, g := range u.Gates {
+		if f.NoCrossNamespace && g.After.Namespace != u.Name.Namespace { // it could ask for any field, one after the other
+			return refuse(accessDenied, unit.ErrAccess, "readyExpr can't read '%s', cross-namespace references have been blocked: leave the expression out", g.After)
+		}
 		if _, err := expr.NewGate(g.Expr); err != nil {
 			return refuse(invalidCEL, nil, "spec.dependsOn[].readyExpr for %s/%s: %s", g.After.Namespace, g.After.Name, err)
 		}
