@@ -2,9 +2,12 @@ package engine_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/cluster/memory"
 	"github.com/sane-gitops/sane/object"
 )
 
@@ -47,4 +50,83 @@ func (p *play) pod(name, label, status string) {
 	_, err := p.world.Apply(p.t.Context(), o, cluster.How{Manager: "kubelet", Force: true})
 	p.check(err)
 	p.world.SetStatus(o.ID(), value("", status).(map[string]any))
+}
+
+func (p *play) edit(c *memory.Cluster, args []string) {
+	path, v, _ := strings.Cut(args[1], "=")
+	by := "somebody"
+	if len(args) == 4 {
+		by = args[3]
+	}
+	c.Edit(id(args[0]), by, func(o object.Object) object.Object {
+		if v == "" {
+			return o.Without(strings.Split(path, ".")...)
+		}
+		return o.With(value("", v), strings.Split(path, ".")...)
+	})
+}
+
+func (p *play) fail(args []string) {
+	errs := map[string]error{
+		"invalid": fmt.Errorf("%w: spec is wrong", cluster.ErrInvalid),
+		"tells":   fmt.Errorf("%w: value \"hunter-the-third\" is wrong", cluster.ErrInvalid),
+		"busy":    cluster.ErrBusy, "down": cluster.ErrUnavailable, "conflict": cluster.ErrConflict, "forbidden": cluster.ErrForbidden,
+	}
+	left := -1
+	if len(args) == 4 {
+		fmt.Sscan(args[3], &left)
+	}
+	op, target, err := strings.Replace(args[0], "try", "dry-run apply", 1), args[1], errs[args[2]]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rules = append(p.rules, func(o string, i object.ID) error {
+		if o != op || i.Kind.Name+"/"+i.Name != target || left == 0 {
+			return nil
+		}
+		left--
+		return err
+	})
+}
+
+// approve approves what a Kustomization holds.
+func (p *play) approve(name string) {
+	o, _, err := p.world.Get(p.t.Context(), id("Kustomization/"+name))
+	p.check(err)
+	_, digest, _ := strings.Cut(summary(o), "approve=")
+	digest, _, _ = strings.Cut(digest, ")")
+	p.do("annotate Kustomization/" + name + " sane-gitops.io/approve=" + digest)
+}
+
+var approvals = regexp.MustCompile("approve=sha256:[0-9a-f]+")
+
+func (p *play) show(id object.ID) {
+	o, ok, err := p.world.Get(p.t.Context(), id)
+	p.check(err)
+	if !ok {
+		p.say("%s: not there", id)
+		return
+	}
+	st, _ := o.Get("status")
+	data, err := json.MarshalIndent(st, "", "  ")
+	p.check(err)
+	p.say("%s", hideTimes(string(data)))
+}
+
+var times = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`)
+
+func hideTimes(s string) string { return times.ReplaceAllString(s, "TIME") }
+
+func (p *play) list() {
+	p.listOf(p.world, "")
+	p.listOf(p.far, " in far")
+}
+
+func (p *play) listOf(c *memory.Cluster, where string) {
+	for _, o := range c.Objects() {
+		k := o.ID().Kind
+		if strings.HasSuffix(k.Group, "toolkit.fluxcd.io") || k.Name == "Namespace" && o.Name() != "apps" || o.Namespace() == "flux-system" {
+			continue
+		}
+		p.say("there   %s%s", o.ID(), where)
+	}
 }
