@@ -2,6 +2,7 @@ package flux
 
 import (
 	"net/url"
+	"regexp"
 	"strings"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -75,15 +76,30 @@ func misconfigured(spec sourcev1.BucketSpec) error {
 			return refuse(invalidSTS, nil, "spec.sts.secretRef and spec.sts.certSecretRef are not for STS provider 'aws'")
 		case sts.Provider != sourcev1.STSProviderAmazon && sts.Provider != sourcev1.STSProviderLDAP:
 			return refuse(invalidSTS, nil, "STS provider '%s' is not known", sts.Provider)
+		case sts.Provider == sourcev1.STSProviderAmazon && sts.Endpoint != "" && !isAmazonSTS(sts.Endpoint):
+			return refuse(invalidSTS, nil, "spec.sts.endpoint must be Amazon's STS, such as https://sts.eu-west-1.amazonaws.com, for STS provider 'aws': our own token is sent there")
 		case !isURL(sts.Endpoint):
 			return refuse(invalidSTS, nil, "spec.sts.endpoint must be an http or https URL")
 		}
+	}
+	if !region.MatchString(spec.Region) { // it becomes a part of names of servers
+		return refuse("", nil, "spec.region %q is not the name of a region", spec.Region)
 	}
 	return unsupported(
 		field{"spec.provider '" + spec.Provider + "'", !generic && spec.Provider != sourcev1.BucketProviderAmazon},
 		field{"spec.serviceAccountName", spec.ServiceAccountName != ""},
 	)
 }
+
+var (
+	region = regexp.MustCompile(`^[A-Za-z0-9_-]{0,64}$`)
+
+	// Of names below amazonaws.com many are anybody's.
+	amazonSTS = regexp.MustCompile(`^https://(vpce-[a-z0-9-]+\.)?sts(-fips)?(\.[a-z]+(-[a-z]+)+-[0-9]+)?(\.vpce)?\.(amazonaws\.com|amazonaws\.com\.cn|amazonaws\.eu|api\.aws)(:443)?/?$`)
+)
+
+// isAmazonSTS reports whether a URL is one that Amazon gives credentials at.
+func isAmazonSTS(s string) bool { return amazonSTS.MatchString(s) }
 
 func isURL(s string) bool {
 	u, err := url.Parse(s)

@@ -134,12 +134,24 @@ func proofOf(p place) (*credentials.Credentials, error) {
 	to := &http.Client{Transport: t, Timeout: p.Timeout}
 	switch i.Type {
 	case "aws":
+		t.Proxy = uneavesdropped(t.Proxy)
 		return credentials.New(&credentials.IAM{Client: to, Endpoint: i.Endpoint, Region: p.Region}), nil
 	case "ldap":
 		return credentials.New(&credentials.LDAPIdentity{Client: to, STSEndpoint: i.Endpoint,
 			LDAPUsername: i.Access.Username, LDAPPassword: i.Access.Password}), nil
 	}
 	return nil, fail(source.ErrURL, "credentials by %q are not supported", i.Type)
+}
+
+// uneavesdropped returns by which proxy to go to where our own credentials come
+// from: by none if it could read them.
+func uneavesdropped(proxy func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+	return func(r *http.Request) (*url.URL, error) {
+		if r.URL.Scheme != "https" {
+			return nil, nil
+		}
+		return proxy(r)
+	}
 }
 
 // list returns what is in a bucket.
