@@ -107,7 +107,7 @@ func Command(p Program) *cobra.Command {
 		Use:   "sane",
 		Short: "Sane keeps Kubernetes clusters as Git says",
 		Long: `Sane keeps Kubernetes clusters as Git says. It speaks Flux's custom resources:
-a GitRepository is a source, a Kustomization is a unit.`,
+a GitRepository, an OCIRepository or a Bucket is a source, a Kustomization is a unit.`,
 		SilenceUsage: true, SilenceErrors: true,
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) { d.open(cmd) },
 	}

@@ -59,7 +59,7 @@ func runCommand(d *desk) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Keep the cluster as its units say: the controller",
-		Long: `Run keeps the cluster as its Kustomizations and GitRepositories say, until it is
+		Long: `Run keeps the cluster as its Kustomizations and their sources say, until it is
 asked to stop. In a cluster it keeps that one; elsewhere the one that the kubeconfig names.`,
 		Args: alone,
 		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd) },
@@ -75,10 +75,10 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.IntVar(&r.applies, "concurrent-ssa", 4, "requests at a time for one unit")
 	f.BoolVar(&r.everyNamespace, "watch-all-namespaces", true, "keep the objects of all namespaces, not only of our own ($RUNTIME_NAMESPACE)")
 	f.StringVar(&r.selector, "watch-label-selector", "", "keep only objects with these `LABELS`")
-	f.BoolVar(&r.noCross, "no-cross-namespace-refs", false, "refuse references to objects in other namespaces")
+	f.BoolVar(&r.noCross, "no-cross-namespace-refs", false, "refuse sources, and expressions over Kustomizations, in other namespaces")
 	f.StringVar(&r.account, "default-service-account", "", "`NAME` of the service account that Kustomizations act as which name none")
 	f.StringVar(&r.guard, "deletion-guard", "on", "hold the deletion of all objects of a Kustomization, or of most of many, until it is approved: on or off")
-	f.StringSliceVar(&r.controllers, "controllers", nil, "do the work of these of Flux's controllers, or that on these kinds, only: source-controller, kustomize-controller, GitRepository, Kustomization (default all)")
+	f.StringSliceVar(&r.controllers, "controllers", nil, "do the work of these of Flux's controllers, or that on these kinds, only: source-controller, kustomize-controller, GitRepository, OCIRepository, Bucket, Kustomization (default all)")
 	f.StringArrayVar(&r.over, "override-manager", nil, "field `MANAGER` whose fields of our objects become ours, beside kubectl's; may be given more than once")
 	f.StringVar(&r.early, "custom-apply-stage-kinds", "", "`KINDS` to be applied and waited for before most others: rbac.authorization.k8s.io/Role,example.com/Widget")
 	f.StringToStringVar(&r.gates, "feature-gates", nil, "Flux's feature gates, such as ExternalArtifact=true")

@@ -150,12 +150,29 @@ func (r *run) keeper(ctx context.Context, name unit.Name, id object.ID) string {
 	if !owns {
 		return ""
 	}
-	if u.Source == r.u.Source {
-		if wants, err := e.wants(ctx, u); err == nil && !wants(id) {
-			return ""
-		}
+	if u.Source == r.u.Source && !r.wantedBy(ctx, u)(id) {
+		return ""
 	}
 	return name.String()
+}
+
+// wantedBy returns [Engine.wants] of a unit, which is asked for once in a run:
+// many objects may come from one unit. One of which that is not known wants what
+// it has.
+func (r *run) wantedBy(ctx context.Context, u unit.Unit) func(object.ID) bool {
+	wants := r.wanted[u.Name]
+	if wants != nil {
+		return wants
+	}
+	wants, err := r.e.wants(ctx, u)
+	if err != nil {
+		wants = func(object.ID) bool { return true }
+	}
+	if r.wanted == nil {
+		r.wanted = make(map[unit.Name]func(object.ID) bool)
+	}
+	r.wanted[u.Name] = wants
+	return wants
 }
 
 // held returns an error if the plan waits for somebody's approval.

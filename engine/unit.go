@@ -231,6 +231,8 @@ type run struct {
 	marks   map[object.ID]mark // of wanted objects of which fields are left to others
 	asIs    map[object.ID]bool // which of those are as they were made; what is changed after that is for the next run
 
+	wanted map[unit.Name]func(object.ID) bool // by other units; see wantedBy
+
 	judged  map[object.ID]health.Verdict // in this run, since it was not known before
 	sick    []ailment                    // of what it observes
 	tooLate bool                         // for that to become healthy

@@ -31,7 +31,7 @@ type Config struct {
 
 // A Keeper keeps what a Renderer made until one of the reads that it made
 // would come out differently. It is safe for use by several goroutines at
-// once, but for calls with the same key.
+// once; those that use the same key may do the same work.
 //
 // Objects are not held in memory. What is known to be secret lies in Dir
 // sealed with a key that ends with the Keeper, so that it is rendered anew by
