@@ -21,6 +21,8 @@ type story struct {
 	out screen
 	now func() time.Time
 
+	news chan struct{} // holds a token if told has changed
+
 	mu   sync.Mutex
 	from time.Time               // guarded by mu; when the chapter began
 	ours bool                    // guarded by mu; pushes are ours, not the user's
@@ -32,7 +34,7 @@ type story struct {
 func newStory(out screen, now func() time.Time) *story {
 	return &story{
 		out: out, now: now, from: now(), ours: true,
-		did: make(map[string][]string), told: make(map[string]string), gone: make(map[object.ID]time.Time),
+		did: make(map[string][]string), told: make(map[string]string), news: make(chan struct{}, 1), gone: make(map[object.ID]time.Time),
 	}
 }
 
@@ -120,6 +122,10 @@ func (s *story) Report(e report.Event) {
 		}
 		delete(s.did, who)
 		s.told[who] = e.Meta[groupOf(e.About.APIVersion)+"/revision"]
+		select {
+		case s.news <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -131,11 +137,13 @@ func groupOf(apiVersion string) string {
 // catchUp waits a moment for the news that units are ready at a commit: the
 // controller tells it just after it has told the cluster.
 func (s *story) catchUp(units []object.Object, commit string) {
-	for range 100 {
-		if s.caughtUp(units, commit) {
+	enough := time.After(time.Second)
+	for !s.caughtUp(units, commit) {
+		select {
+		case <-s.news:
+		case <-enough:
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 }
 
