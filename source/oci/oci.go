@@ -155,7 +155,7 @@ func (s *Source) fetch(ctx context.Context, at source.Remote, ref source.Ref, re
 	if err != nil {
 		return nil, err
 	}
-	tree, err := s.Store.Tree(ctx, digest.Digest(layer.Digest), func(w *unpack.Writer) error {
+	tree, err := s.Store.Tree(ctx, layerName(p, digest.Digest(layer.Digest)), func(w *unpack.Writer) error {
 		return s.unpack(ctx, p, layer, w)
 	})
 	if err != nil {

@@ -300,3 +300,31 @@ func TestDamage(t *testing.T) {
 		}
 	}
 }
+
+// TestLayersOfOthers holds that a layer that is here is given only to whoever is
+// let in to it.
+func TestLayersOfOthers(t *testing.T) {
+	files := map[string]string{"payroll.yaml": "a: 1"}
+	private := serve(t, ociserver.Options{Username: "alice", Password: "hunter2"})
+	_, err := private.Files("team/app", "v1", files)
+	must(t, err)
+	s := open(t, t.TempDir(), -1)
+	at := remoteOf(private)
+	at.Access.Username, at.Access.Password = "alice", "hunter2"
+	if _, err := get(t, s, at, source.Ref{Tag: "v1"}); err != nil {
+		t.Fatal(err)
+	}
+
+	layer := ociserver.Archive(files)
+	theirs := serve(t, ociserver.Options{})
+	config, err := theirs.Blob("team/app", ociserver.ConfigType, []byte("{}"))
+	must(t, err)
+	m := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Config: config}
+	m.SchemaVersion = 2
+	m.Layers = []ocispec.Descriptor{{MediaType: ociserver.ContentType, Digest: godigest.FromBytes(layer), Size: int64(len(layer))}}
+	_, err = theirs.Manifest("team/app", "v1", m.MediaType, m)
+	must(t, err)
+	if _, err := get(t, s, remoteOf(theirs), source.Ref{Tag: "v1"}); err == nil {
+		t.Error("a layer of a private image is given to whoever names it")
+	}
+}

@@ -58,6 +58,13 @@ func recordName(p place, proof *source.Proof, d digest.Digest) digest.Digest {
 	return digest.Of(fmt.Appendf(nil, "image\n%s\n%s\n%s", p.key, d, asked))
 }
 
+// layerName is that of a layer as one way in leads to it: whoever can write a
+// manifest may name any layer in it, and must not get one that somebody else has
+// been let in to.
+func layerName(p place, d digest.Digest) digest.Digest {
+	return digest.Of(fmt.Appendf(nil, "layer\n%s\n%s", p.key, d))
+}
+
 // admit fetches and verifies an image's manifest.
 func (s *Source) admit(ctx context.Context, p place, proof *source.Proof, d digest.Digest) (record, error) {
 	repo, err := s.repository(ctx, p)
