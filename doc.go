@@ -79,7 +79,8 @@
 //     with a kustomization file, and render/worker has that done by other
 //     processes of this program, within bounds of time and memory. There,
 //     render/sops decrypts what those two read and make, and render/substitute
-//     puts values for the names of variables in it.
+//     puts values for the names of variables in it. Some keys never leave Vault
+//     or a cloud, which is asked then; package cloud proves to clouds who asks.
 //   - cluster/kube is a cluster behind an API server; cluster/memory is one
 //     that answers as an API server does, for tests. Both pass
 //     cluster/clustertest, as sources pass source/sourcetest and renderers

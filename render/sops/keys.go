@@ -17,8 +17,9 @@ import (
 
 // A keyring is what there is to decrypt with.
 type keyring struct {
-	age []age.Identity
-	pgp openpgp.EntityList
+	age    []age.Identity
+	pgp    openpgp.EntityList
+	remote remoteKeys
 }
 
 // maxKey bounds a decrypted data key. It has 32 bytes, or one more if it is a
@@ -47,6 +48,9 @@ func readKeyring(data string) (keyring, error) {
 }
 
 func (k *keyring) add(name, content string) error {
+	if known, err := k.remote.add(name, content); known {
+		return err
+	}
 	switch path.Ext(name) {
 	case ".agekey":
 		ids, err := age.ParseIdentities(strings.NewReader(content))
@@ -64,15 +68,33 @@ func (k *keyring) add(name, content string) error {
 	return nil
 }
 
-// dataKey returns the key by which the values of a document are encrypted.
-func (k keyring) dataKey(m metadata) ([]byte, error) {
+// dataKey returns the key by which the values of a document are encrypted. Keys
+// that are here are tried before ask is called for those that others keep. An
+// error that wraps an outage is about those, and may pass.
+func (k keyring) dataKey(m metadata, ask func(remoteKey) ([]byte, error)) ([]byte, error) {
 	var parts [][]byte
+	var rest []group
 	for _, g := range m.Groups {
 		if part := k.part(g); part != nil {
 			parts = append(parts, part)
+		} else {
+			rest = append(rest, g)
 		}
 	}
-	switch {
+	var errs []error
+	for _, g := range rest {
+		if len(parts) >= m.Threshold {
+			break
+		}
+		part, err := k.remotePart(g, ask)
+		if part != nil {
+			parts = append(parts, part)
+		}
+		errs = append(errs, err)
+	}
+	switch err := errors.Join(errs...); {
+	case len(parts) < m.Threshold && err != nil:
+		return nil, err
 	case len(parts) < m.Threshold:
 		return nil, k.missing(m, len(parts))
 	case len(m.Groups) == 1:
@@ -81,21 +103,36 @@ func (k keyring) dataKey(m metadata) ([]byte, error) {
 	return combine(parts)
 }
 
+// remotePart returns what the first of a group's keys that others keep stands
+// for, or why none could be asked, or nothing if there are no credentials.
+func (k keyring) remotePart(g group, ask func(remoteKey) ([]byte, error)) ([]byte, error) {
+	var errs []error
+	for _, key := range g.remote() {
+		if !key.usable(k.remote) {
+			continue
+		}
+		part, err := ask(key)
+		if err == nil {
+			return part, nil
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", key, err))
+	}
+	return nil, errors.Join(errs...)
+}
+
 // missing returns an error that names the keys that could do it.
 func (k keyring) missing(m metadata, have int) error {
 	var all []string
-	foreign := false
 	for _, g := range m.Groups {
-		names, f := g.names()
-		all, foreign = append(all, strings.Join(names, ", ")), foreign || f
+		all = append(all, strings.Join(g.names(), ", "))
 	}
 	which := "one of these keys is needed, and none is there"
 	if len(m.Groups) > 1 {
 		which = fmt.Sprintf("%d of these %d groups of keys are needed, and %d are there", m.Threshold, len(m.Groups), have)
 	}
-	way := "add one to the Secret of spec.decryption.secretRef, as *.agekey or *.asc"
-	if foreign {
-		way += "; keys of clouds and of Vault are not supported yet"
+	way := "those of Huawei Cloud are not supported"
+	if files := m.files(); len(files) > 0 {
+		way = "add one, or what gets in where it is kept, to the Secret of spec.decryption.secretRef, as " + strings.Join(files, " or ")
 	}
 	if k.locked() {
 		way += "; OpenPGP keys must have no passphrase"

@@ -35,51 +35,30 @@ type group struct {
 		Fingerprint string `yaml:"fp"`
 		Enc         string `yaml:"enc"`
 	} `yaml:"pgp"`
-	KMS []struct {
-		ARN string `yaml:"arn"`
-	} `yaml:"kms"`
-	GCP []struct {
-		ID string `yaml:"resource_id"`
-	} `yaml:"gcp_kms"`
-	Azure []struct {
-		URL  string `yaml:"vault_url"`
-		Name string `yaml:"name"`
-	} `yaml:"azure_kv"`
-	Vault []struct {
-		Address string `yaml:"vault_address"`
-		Name    string `yaml:"key_name"`
-	} `yaml:"hc_vault"`
+	KMS    []amazonKey `yaml:"kms"`
+	GCP    []googleKey `yaml:"gcp_kms"`
+	Azure  []azureKey  `yaml:"azure_kv"`
+	Vault  []vaultKey  `yaml:"hc_vault"`
 	Huawei []struct {
 		ID string `yaml:"key_id"`
 	} `yaml:"hckms"`
 }
 
-// names returns the keys of g as people know them, and whether there are any
-// that are not supported.
-func (g group) names() (names []string, foreign bool) {
+// names returns the keys of g as people know them.
+func (g group) names() (names []string) {
 	for _, k := range g.Age {
 		names = append(names, "age "+k.Recipient)
 	}
 	for _, k := range g.PGP {
 		names = append(names, "PGP "+k.Fingerprint)
 	}
-	known := len(names)
-	for _, k := range g.KMS {
-		names = append(names, "AWS KMS "+k.ARN)
-	}
-	for _, k := range g.GCP {
-		names = append(names, "GCP KMS "+k.ID)
-	}
-	for _, k := range g.Azure {
-		names = append(names, "Azure Key Vault "+k.URL+"/"+k.Name)
-	}
-	for _, k := range g.Vault {
-		names = append(names, "Vault "+k.Address+" "+k.Name)
+	for _, k := range g.remote() {
+		names = append(names, k.String())
 	}
 	for _, k := range g.Huawei {
 		names = append(names, "Huawei Cloud KMS "+k.ID)
 	}
-	return names, len(names) > known
+	return names
 }
 
 // readMetadata reads what is below the key "sops".
@@ -88,7 +67,7 @@ func readMetadata(n *yaml.Node) (metadata, error) {
 	if err := n.Decode(&m); err != nil {
 		return m, errors.New("its sops metadata can't be read")
 	}
-	if names, _ := m.group.names(); len(names) > 0 {
+	if len(m.group.names()) > 0 {
 		m.Groups, m.Threshold = []group{m.group}, 1
 	}
 	if len(m.Groups) == 0 {

@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"path"
 	"strings"
 
@@ -24,11 +25,15 @@ import (
 // A Renderer renders with another one and, if the recipe asks for it, decrypts
 // the files that it reads, and then the objects that are still encrypted, and
 // the documents in Secrets. It has the age and OpenPGP keys of the fact
-// [render.Keys], and no others: none of the machine that it runs on.
+// [render.Keys], and no others: none of the machine that it runs on. With the
+// credentials that are there it asks Vault and the clouds for what their keys
+// decrypt. If they can't do it now, that is no fault of the input.
 //
 // Documents may be YAML, JSON, dotenv, or anything in SOPS' binary form.
 type Renderer struct {
 	Next render.Renderer
+
+	transport http.RoundTripper // for tests; nil means that of package cloud
 }
 
 // Render implements [render.Renderer].
@@ -38,9 +43,15 @@ func (r Renderer) Render(ctx context.Context, in render.Input) ([]object.Object,
 		return r.Next.Render(ctx, in)
 	}
 	v := &vault{facts: in.Facts, unless: step.Unless}
+	calls, stop := newCalls(ctx, r.transport)
+	defer stop()
+	v.calls = calls
 	in.Recipe.Decrypt = nil
 	in.Tree = tree{in.Tree, v}
 	objects, err := r.Next.Render(ctx, in)
+	if v.broken != nil {
+		return nil, render.Hush(v.found, v.broken) // whatever Next has made of it
+	}
 	if err != nil {
 		return nil, render.Hush(v.found, err)
 	}
@@ -48,7 +59,7 @@ func (r Renderer) Render(ctx context.Context, in render.Input) ([]object.Object,
 	for i, o := range objects {
 		_, file := render.From(o)
 		if objects[i], err = v.object(o); err != nil && !fault.IsInput(err) {
-			return nil, err
+			return nil, render.Hush(v.found, fmt.Errorf("%s: decrypt %s: %w", file, o, err))
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: decrypt %s: %w", file, o, err))
@@ -62,8 +73,9 @@ type vault struct {
 	facts  render.Facts
 	unless render.Mark
 
+	calls  *calls   // to those who keep keys
 	keys   *keyring // once they are needed
-	broken error    // why they could not be asked for
+	broken error    // why keys could not be asked for; nobody is asked any more
 	found  []string // values that were decrypted
 }
 
@@ -76,7 +88,14 @@ func (v *vault) key(m metadata) ([]byte, error) {
 		}
 		v.keys = &keys
 	}
-	return v.keys.dataKey(m)
+	if v.broken != nil {
+		return nil, v.broken
+	}
+	data, err := v.keys.dataKey(m, func(k remoteKey) ([]byte, error) { return v.calls.part(k, v.keys.remote) })
+	if errors.As(err, new(*outage)) {
+		v.broken = err
+	}
+	return data, err
 }
 
 func (v *vault) ask() (keyring, error) {

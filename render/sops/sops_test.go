@@ -52,7 +52,7 @@ func read(t testing.TB, name string) []byte {
 // to, byte for byte; or else there is an error.
 func TestFormats(t *testing.T) {
 	fails := map[string]string{
-		"kms.yaml":     "one of these keys is needed, and none is there: AWS KMS arn:aws:kms:eu-west-1:1:key/a: add one to the Secret of spec.decryption.secretRef, as *.agekey or *.asc; keys of clouds and of Vault are not supported yet",
+		"kms.yaml":     "one of these keys is needed, and none is there: AWS KMS arn:aws:kms:eu-west-1:1:key/a: add one, or what gets in where it is kept, to the Secret of spec.decryption.secretRef, as sops.aws-kms",
 		"other.yaml":   "one of these keys is needed, and none is there: age age1",
 		"shamir3.yaml": "3 of these 3 groups of keys are needed, and 2 are there: age age1",
 	}

@@ -32,7 +32,12 @@ func (t tree) ReadFile(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	before := t.vault.broken
 	out, err := t.vault.document(name, data)
+	if before == nil && t.vault.broken != nil {
+		err = fmt.Errorf("%s: decrypt: %w", name, t.vault.broken)
+		t.vault.broken = err
+	}
 	if err != nil && fault.IsInput(err) {
 		return nil, fault.Input(fmt.Errorf("%s: decrypt: %w", name, err))
 	}

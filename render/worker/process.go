@@ -32,8 +32,15 @@ type crash string
 
 func (c crash) Error() string { return string(c) }
 
+// inherited are the variables by which requests find their way, for those that
+// decrypt.
+var inherited = []string{
+	"SSL_CERT_FILE", "SSL_CERT_DIR",
+	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+}
+
 // start starts a worker, with an environment that tells it nothing but how
-// much memory it has.
+// much memory it has, whom to trust, and by which proxy to go.
 func start(c Config) (*process, error) {
 	cmd := exec.Command(c.Command[0], c.Command[1:]...)
 	cmd.Dir = "/"
@@ -42,6 +49,11 @@ func start(c Config) (*process, error) {
 		fmt.Sprintf("GOMAXPROCS=%d", min(2, runtime.NumCPU())),
 		"GOTRACEBACK=single",
 		"HOME=/", "PATH=", "PWD=/",
+	}
+	for _, name := range inherited {
+		if v, ok := os.LookupEnv(name); ok {
+			cmd.Env = append(cmd.Env, name+"="+v)
+		}
 	}
 	w := &process{cmd: cmd, said: &stderr{log: c.Log}, gone: make(chan struct{})}
 	cmd.Stderr = w.said

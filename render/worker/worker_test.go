@@ -350,11 +350,13 @@ func TestBoundAndContext(t *testing.T) {
 	}
 }
 
-// A worker knows nothing of the process that it serves, and reaches nobody.
+// A worker knows nothing of the process that it serves but whom to trust, and
+// reaches nobody.
 func TestWorld(t *testing.T) {
 	t.Setenv("SECRET", "hush")
+	t.Setenv("SSL_CERT_DIR", "/trusted")
 	got, err := do(t, pool(t, "odd", worker.Config{}), "world", fstest.MapFS{})
-	if err != nil || strings.Contains(got, "hush") || !strings.HasPrefix(got, "/ [") || !strings.Contains(got, "may not use the network") {
+	if err != nil || strings.Contains(got, "hush") || !strings.HasPrefix(got, "/ [") || !strings.Contains(got, " SSL_CERT_DIR=/trusted") || !strings.Contains(got, "may not use the network") {
 		t.Errorf("world = %q, %v", got, err)
 	}
 }
