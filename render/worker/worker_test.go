@@ -24,6 +24,7 @@ import (
 	"github.com/sane-gitops/sane/render/kustomize"
 	"github.com/sane-gitops/sane/render/plain"
 	"github.com/sane-gitops/sane/render/rendertest"
+	"github.com/sane-gitops/sane/render/sops"
 	"github.com/sane-gitops/sane/render/substitute"
 	"github.com/sane-gitops/sane/render/worker"
 	"github.com/sane-gitops/sane/trace"
@@ -31,7 +32,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "render-worker" {
-		r := map[string]render.Renderer{"kustomize": kustomize.Renderer{}, "odd": odd{}, "substitute": substitute.Renderer{Next: render.First(plain.Renderer{}, kustomize.Renderer{})}}[os.Args[2]]
+		r := map[string]render.Renderer{"kustomize": kustomize.Renderer{}, "odd": odd{}, "substitute": substitute.Renderer{Next: render.First(plain.Renderer{}, kustomize.Renderer{})}, "sops": sops.Renderer{Next: render.First(plain.Renderer{}, kustomize.Renderer{})}}[os.Args[2]]
 		if err := worker.Serve(os.Stdin, os.Stdout, r); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
