@@ -77,7 +77,7 @@ func TestTermination(t *testing.T) {
 	s.gone(s.id(configMaps, "a2"))
 	s.until(s.unitID("a"), "says what it waits for", func(o object.Object) bool {
 		_, _, doing := condition(o, "Reconciling")
-		return strings.Contains(doing, "waiting for the end of ConfigMap/"+s.ns+"/a") && !strings.Contains(doing, "a2")
+		return strings.Contains(doing, "waiting for the end of ConfigMap/"+s.ns+"/a") && !strings.Contains(doing, "/a2")
 	})
 	s.event(s.unitID("b"), "PruneFailed", "timeout after 30s waiting for the end of ConfigMap/$NS/b")
 	s.gone(s.unitID("b"))
