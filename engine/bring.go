@@ -94,12 +94,18 @@ func (e *Engine) rendered(ctx context.Context, u unit.Unit, src feed) (render.Re
 
 // late reports whether the unit has waited for as long as it may for one thing.
 func (r *run) late(on unit.On) bool {
-	return !r.k.since.IsZero() && r.k.on == on && r.k.goal == r.goal() && r.e.now().Sub(r.k.since) >= r.u.Timeout
+	return r.waits(on) && r.e.now().Sub(r.k.since) >= r.u.Timeout
+}
+
+// waits reports whether the unit waits for one thing already, to get where it is
+// to be brought now.
+func (r *run) waits(on unit.On) bool {
+	return !r.k.since.IsZero() && r.k.on == on && r.k.goal == r.goal()
 }
 
 // deadline returns when the unit will have waited for as long as it may.
 func (r *run) deadline(on unit.On) time.Time {
-	if r.k.since.IsZero() || r.k.on != on || r.k.goal != r.goal() {
+	if !r.waits(on) {
 		return r.e.now().Add(r.u.Timeout)
 	}
 	return r.k.since.Add(r.u.Timeout)

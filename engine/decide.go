@@ -61,15 +61,13 @@ func (r *run) plan(ctx context.Context, res render.Result, p *plan.Plan) bool {
 	if err != nil {
 		return r.fail(err)
 	}
-	state, err := r.state(ctx, objects)
+	state, gone, err := r.state(ctx, objects)
 	if err != nil {
 		return r.fail(err)
 	}
-	if r.u.Policy.Prune {
-		var known bool
-		if state.Heirs, known = r.heirs(ctx, state.Owned.Minus(wanted(state))); !known {
-			return false
-		}
+	var known bool
+	if state.Heirs, known = r.heirs(ctx, gone); !known {
+		return false
 	}
 	if *p, err = plan.Make(state, r.u.Policy); err != nil {
 		return r.fail(err)
@@ -81,28 +79,29 @@ func (r *run) plan(ctx context.Context, res render.Result, p *plan.Plan) bool {
 }
 
 // state gathers what is wanted and what is known, without asking the cluster
-// but for what was made by others in our name.
-func (r *run) state(ctx context.Context, objects []object.Object) (plan.State, error) {
-	st := plan.State{Owned: maps.Clone(r.st.Owned), Known: make(map[object.ID]plan.Known)}
+// but for what was made by others in our name. It returns beside that which
+// objects are there and to be deleted.
+func (r *run) state(ctx context.Context, objects []object.Object) (st plan.State, gone inventory.Set, err error) {
+	st = plan.State{Owned: maps.Clone(r.st.Owned), Known: make(map[object.ID]plan.Known)}
 	meant := make(inventory.Set)
 	for _, o := range objects {
 		r.secrets = append(r.secrets, render.Secrets(o)...)
 		o, file := render.From(o)
 		o, err := own(ctx, r.in, o, r.u)
 		if err != nil {
-			return st, in(file, err)
+			return st, nil, in(file, err)
 		}
 		st.Want = append(st.Want, plan.Want{Object: o, Exempt: r.e.c.Dialect.Exempt(o), From: file})
 		meant[o.ID()] = o.Version()
 	}
 	if err := r.watch(ctx, r.st.Owned.Union(meant)); err != nil {
-		return st, err
+		return st, nil, err
 	}
 	if err := r.leave(ctx, st.Want); err != nil {
-		return st, err
+		return st, nil, err
 	}
 	if err := r.adopt(ctx, st.Want); err != nil {
-		return st, err
+		return st, nil, err
 	}
 	for _, w := range st.Want {
 		id := w.Object.ID()
@@ -112,16 +111,9 @@ func (r *run) state(ctx context.Context, objects []object.Object) (plan.State, e
 	}
 	if r.u.Policy.Prune {
 		r.lookFor(st, r.st.Owned.Minus(meant))
+		gone = st.Owned.Minus(meant)
 	}
-	return st, nil
-}
-
-func wanted(st plan.State) inventory.Set {
-	set := make(inventory.Set, len(st.Want))
-	for _, w := range st.Want {
-		set[w.Object.ID()] = w.Object.Version()
-	}
-	return set
+	return st, gone, nil
 }
 
 // adopt looks at the objects that are ours by their labels and of which it is

@@ -181,21 +181,13 @@ func (r *run) held(p plan.Plan) error {
 	if len(held) == 0 {
 		return nil
 	}
-	const shown = 5
-	what := ""
-	for i, s := range held {
-		if i == shown {
-			what += fmt.Sprintf(" and %d more", len(held)-shown)
-			break
-		}
-		if i > 0 {
-			what += ", "
-		}
-		what += s.ID.String()
+	var ids []object.ID
+	for _, s := range held {
+		ids = append(ids, s.ID)
 	}
 	return &unit.HeldError{
 		What: fmt.Sprintf("%s would delete %d of %d objects (%s), and nothing of it is applied",
-			r.st.Attempted.Name, len(held), len(r.st.Owned), what),
+			r.st.Attempted.Name, len(held), len(r.st.Owned), some(ids)),
 		Approval: p.Deletions(),
 	}
 }

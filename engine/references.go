@@ -21,8 +21,9 @@ type references struct {
 	wg   sync.WaitGroup
 
 	mu    sync.Mutex
-	used  map[object.ID]*reference // guarded by mu; by the object referred to
-	later map[object.ID]bool       // guarded by mu; custom resources that are read again after a while
+	used  map[object.ID]*reference         // guarded by mu; by the object referred to
+	of    map[object.ID]map[object.ID]bool // guarded by mu; what is used, by who uses it
+	later map[object.ID]bool               // guarded by mu; custom resources that are read again after a while
 }
 
 type reference struct {
@@ -33,7 +34,7 @@ type reference struct {
 
 func newReferences(ctx context.Context, e *Engine) *references {
 	ctx, stop := context.WithCancel(ctx)
-	return &references{e: e, ctx: ctx, stop: stop, used: make(map[object.ID]*reference), later: make(map[object.ID]bool)}
+	return &references{e: e, ctx: ctx, stop: stop, used: make(map[object.ID]*reference), of: make(map[object.ID]map[object.ID]bool), later: make(map[object.ID]bool)}
 }
 
 func (r *references) close() {
@@ -71,6 +72,10 @@ func (rd *reader) done() { rd.r.keep(rd.by, rd.read) }
 func (r *references) use(id, by object.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.of[by] == nil {
+		r.of[by] = make(map[object.ID]bool)
+	}
+	r.of[by][id] = true
 	if ref := r.used[id]; ref != nil {
 		ref.by[by] = true
 		return
@@ -175,14 +180,19 @@ func (r *references) forget(by object.ID) { r.keep(by, nil) }
 func (r *references) keep(by object.ID, read map[object.ID]bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id, ref := range r.used {
+	for id := range r.of[by] {
 		if read[id] {
 			continue
 		}
+		delete(r.of[by], id)
+		ref := r.used[id]
 		if delete(ref.by, by); len(ref.by) == 0 {
 			ref.stop()
 			delete(r.used, id)
 		}
+	}
+	if len(r.of[by]) == 0 {
+		delete(r.of, by)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -97,15 +96,14 @@ func (r *run) awaitEnd(ctx context.Context, st plan.State, p plan.Plan) bool {
 	}
 	r.st.Owned = left
 	if r.late(unit.OnRemoval) {
-		return r.fail(fmt.Errorf("timeout after %s waiting for the end of %s: something holds them, such as a finalizer; they are %w", r.u.Timeout, some(left), unit.ErrLeft))
+		return r.fail(fmt.Errorf("timeout after %s waiting for the end of %s: something holds them, such as a finalizer; they are %w", r.u.Timeout, some(left.IDs()), unit.ErrLeft))
 	}
-	return r.wait(unit.OnRemoval, "waiting for the end of %s", some(left))
+	return r.wait(unit.OnRemoval, "waiting for the end of %s", some(left.IDs()))
 }
 
 // some names objects, or the first of them if there are many.
-func some(set inventory.Set) string {
+func some(ids []object.ID) string {
 	const most = 5
-	ids := slices.SortedFunc(maps.Keys(set), object.Compare)
 	var names []string
 	for _, id := range ids[:min(len(ids), most)] {
 		names = append(names, id.String())

@@ -167,11 +167,17 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 	if !ok {
 		return time.Time{}, unchanged
 	}
-	switch {
-	case r.k.gone:
+	if r.k.gone {
 		return time.Time{}, unchanged
-	case r.u.Paused && !r.u.Deleting:
-		return e.hush(ctx, r), unchanged
+	}
+	if !r.u.Deleting { // what a paused unit owns is not to be forgotten either
+		if err := e.hold(ctx, r.k.by); err != nil {
+			e.log.Warn("add finalizer", "object", r.k.by.String(), "error", err)
+			return r.unheard(), retried
+		}
+		if r.u.Paused {
+			return time.Time{}, unchanged
+		}
 	}
 	if place, err := e.place(ctx, r.u.Target); err != nil {
 		r.lost = err
@@ -184,10 +190,6 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 	if r.u.Deleting {
 		return e.takeDown(ctx, r), retried
 	}
-	if err := e.hold(ctx, r.k.by); err != nil {
-		e.log.Warn("add finalizer", "object", r.k.by.String(), "error", err)
-		return r.unheard(), retried
-	}
 	r.bring(ctx)
 	r.stow()
 	if ctx.Err() != nil {
@@ -197,16 +199,6 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 		e.c.Kept(name, e.now().Sub(began))
 	}
 	return r.conclude(ctx)
-}
-
-// hush leaves a paused unit alone, but for the finalizer: what it owns is not to
-// be forgotten. It returns when to try again.
-func (e *Engine) hush(ctx context.Context, r *run) time.Time {
-	if err := e.hold(ctx, r.k.by); err != nil {
-		e.log.Warn("add finalizer", "object", r.k.by.String(), "error", err)
-		return r.unheard()
-	}
-	return time.Time{}
 }
 
 // A run is one attempt to bring a unit to where it should be. Its worker has

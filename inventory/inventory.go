@@ -12,15 +12,6 @@ import (
 // object was last applied ("v1"). A nil Set is empty and can be read.
 type Set map[object.ID]string
 
-// Of returns the names of objects.
-func Of(objects ...object.Object) Set {
-	s := make(Set, len(objects))
-	for _, o := range objects {
-		s[o.ID()] = o.Version()
-	}
-	return s
-}
-
 // Union returns the names in s or t. Where both have one, t's version counts.
 func (s Set) Union(t Set) Set {
 	u := make(Set, len(s)+len(t))

@@ -101,7 +101,10 @@ func TestMake(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := State{Known: make(map[object.ID]Known), Owned: inventory.Of(parse(tt.owned)...)}
+			s := State{Known: make(map[object.ID]Known), Owned: make(inventory.Set)}
+			for _, o := range parse(tt.owned) {
+				s.Owned[o.ID()] = o.Version()
+			}
 			for _, o := range parse(tt.want) {
 				s.Want = append(s.Want, Want{Object: o, Exempt: Exemption{Once: tt.once}})
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/source/shared"
 	"github.com/sane-gitops/sane/source/unpack"
+	"github.com/sane-gitops/sane/source/web"
 )
 
 // A Config says what a Source works with.
@@ -32,9 +33,10 @@ type Source struct {
 	Config
 	lists *shared.Answers[index] // by place
 
-	mu      sync.Mutex
-	clients map[string]*client // guarded by mu; by what it takes to get in
-	last    map[string]held    // guarded by mu; by place
+	clients web.Pool[*client]
+
+	mu   sync.Mutex
+	last map[string]held // guarded by mu; by place
 }
 
 // A held bucket is what was fetched last, so that only what has changed since
@@ -57,17 +59,13 @@ func New(c Config) *Source {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Source{Config: c, lists: shared.New[index](c.Fresh, c.Now), clients: make(map[string]*client), last: make(map[string]held)}
+	return &Source{Config: c, lists: shared.New[index](c.Fresh, c.Now), last: make(map[string]held)}
 }
 
 // Close stops what is under way.
 func (s *Source) Close() error {
 	s.lists.Close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range s.clients {
-		c.transport.CloseIdleConnections()
-	}
+	s.clients.Close()
 	return nil
 }
 

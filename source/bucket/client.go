@@ -22,9 +22,6 @@ import (
 // maxObjects bounds a listing.
 const maxObjects = 200_000
 
-// idle is how long a client is kept that nobody uses.
-const idle = time.Hour
-
 func fail(kind error, format string, args ...any) error { return web.Fail(kind, format, args...) }
 
 // A place is a bucket, or a part of one, and what it takes to get in.
@@ -61,34 +58,13 @@ func (p place) shown() string {
 
 // A client talks to one server in one way.
 type client struct {
-	used      time.Time // guarded by the source's mu
-	transport *http.Transport
-	core      minio.Core
+	*http.Transport
+	core minio.Core
 }
 
-// client returns the client for a place, and lets go of those that nobody has
-// used for long.
+// client returns the client for a place.
 func (s *Source) client(p place) (*client, error) {
-	key := web.Key(p.Access, p.URL, p.Region)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := s.Now()
-	c := s.clients[key]
-	if c == nil {
-		var err error
-		if c, err = newClient(p); err != nil {
-			return nil, err
-		}
-		s.clients[key] = c
-	}
-	c.used = now
-	for key, c := range s.clients {
-		if now.Sub(c.used) > idle {
-			c.transport.CloseIdleConnections()
-			delete(s.clients, key)
-		}
-	}
-	return c, nil
+	return s.clients.Get(web.Key(p.Access, p.URL, p.Region), s.Now(), func() (*client, error) { return newClient(p) })
 }
 
 func newClient(p place) (*client, error) {
@@ -112,7 +88,7 @@ func newClient(p place) (*client, error) {
 		return nil, fail(source.ErrURL, "%s", err)
 	}
 	m.SetAppInfo("sane", "1")
-	return &client{transport: t, core: minio.Core{Client: m}}, nil
+	return &client{Transport: t, core: minio.Core{Client: m}}, nil
 }
 
 // proofOf returns by what requests are signed.

@@ -14,6 +14,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/source/web"
 )
 
 // githubAPI is where GitHub itself is asked.
@@ -24,7 +25,7 @@ func (s *Source) githubOffice(p place) *office {
 	a := p.access.App
 	return &office{
 		name: "GitHub App " + a.ID,
-		key:  keyOf("github", a.ID, a.Installation, a.Owner, string(a.Key), a.API),
+		key:  web.Key(source.Access{}, "github", a.ID, a.Installation, a.Owner, string(a.Key), a.API),
 		ask:  func(ctx context.Context) (string, time.Time, error) { return s.askToken(ctx, p) },
 		use: func(a *source.Access, token string) {
 			a.App, a.Username, a.Password = nil, "x-access-token", token

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/source/web"
 )
 
 // azureDevOps is what a token is to be good for.
@@ -39,7 +40,7 @@ func (s *Source) azureOffice(p place) *office {
 	w := workloadHere()
 	return &office{
 		name: "this program's Azure workload identity",
-		key:  keyOf("azure", w.authority, w.tenant, w.client, w.file),
+		key:  web.Key(source.Access{}, "azure", w.authority, w.tenant, w.client, w.file),
 		ask:  func(ctx context.Context) (string, time.Time, error) { return w.token(ctx, p, s.Now()) },
 		use:  func(a *source.Access, token string) { a.Cloud, a.Username, a.Password, a.Bearer = "", "", "", token },
 	}

@@ -28,6 +28,7 @@ import (
 
 	"github.com/sane-gitops/sane/fault"
 	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/source/shared"
 )
 
 // A Config says where a Source keeps its mirrors and how much it may use.
@@ -79,6 +80,7 @@ type Source struct {
 	temp    string   // private: the home of git, and secrets while they are used
 	lock    *os.File // held while Dir is ours
 	trees   *cache
+	lists   *shared.Answers[[]byte] // of refs, by remote and scope
 	tokens  tokens
 
 	ctx  context.Context // ends with Close
@@ -96,9 +98,9 @@ var _ source.Source = (*Source)(nil)
 type remote struct {
 	key   string
 	place place // without its secrets
-	refs  lister
 
 	mu      sync.Mutex
+	scope   scope              // the most that was ever asked for
 	polite  bool               // waits to be asked for a password, because the server redirects
 	mirrors map[string]*mirror // by object format
 }
@@ -127,7 +129,7 @@ func New(c Config) (*Source, error) {
 		return nil, fmt.Errorf("git: %w", err)
 	}
 	s := &Source{Config: c, program: program, temp: temp, lock: lock,
-		trees: newCache(c.CacheBytes), remotes: make(map[string]*remote)}
+		trees: newCache(c.CacheBytes), lists: shared.New[[]byte](c.Fresh, c.Now), remotes: make(map[string]*remote)}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.sweep()
 	return s, nil
@@ -170,6 +172,7 @@ func (s *Source) Close() error {
 	s.stop()
 	remotes := s.remotes
 	s.mu.Unlock()
+	s.lists.Close()
 	s.work.Wait()
 	for _, r := range remotes {
 		r.mu.Lock()
@@ -342,7 +345,7 @@ func (s *Source) Expire(url string) {
 	s.mu.Unlock()
 	for _, r := range remotes {
 		if r.place.host == p.host && r.place.path == p.path {
-			r.refs.expire()
+			s.lists.Expire(func(question string) bool { return strings.HasPrefix(question, r.key+"/") })
 		}
 	}
 }

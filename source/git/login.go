@@ -2,9 +2,6 @@ package git
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/source/web"
 )
 
 // tokenSlack is how long before its end a token is not used any more.
@@ -21,8 +19,8 @@ const tokenSlack = 5 * time.Minute
 
 // An office hands out tokens by which to get in at a Git server.
 type office struct {
-	name string   // who asks for them, for people
-	key  [32]byte // of what it takes to get one
+	name string // who asks for them, for people
+	key  string // of what it takes to get one
 	ask  func(ctx context.Context) (token string, until time.Time, err error)
 	use  func(a *source.Access, token string) // has a hold the token instead of what it takes
 }
@@ -37,7 +35,7 @@ type token struct {
 // tokens are those of all offices. They are nowhere but in memory.
 type tokens struct {
 	mu  sync.Mutex
-	all map[[32]byte]*token // guarded by mu
+	all map[string]*token // guarded by mu
 }
 
 // of returns the token of an office, which may be empty or too old.
@@ -45,20 +43,12 @@ func (ts *tokens) of(o *office) *token {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if ts.all == nil {
-		ts.all = make(map[[32]byte]*token)
+		ts.all = make(map[string]*token)
 	}
 	if ts.all[o.key] == nil {
 		ts.all[o.key] = new(token)
 	}
 	return ts.all[o.key]
-}
-
-func keyOf(parts ...string) [32]byte {
-	h := sha256.New()
-	for _, s := range parts {
-		fmt.Fprintf(h, "%d:%s", len(s), s)
-	}
-	return [32]byte(h.Sum(nil))
 }
 
 // office returns where p gets its tokens from, or nil if it needs none.
@@ -113,21 +103,9 @@ func denied(text string) error { return &failure{text: text, kind: source.ErrAut
 // client returns a client on the same terms as git: whom to trust, and by which
 // way to go. It goes nowhere else than where it is sent.
 func (p place) client() (*http.Client, error) {
-	tr := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: 10 * time.Second}
-	if p.access.Proxy != "" {
-		u, err := url.Parse(p.access.Proxy)
-		if err != nil {
-			return nil, denied("the proxy's address is not a URL")
-		}
-		tr.Proxy = http.ProxyURL(u)
-	}
-	if len(p.access.CA) > 0 {
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		pool.AppendCertsFromPEM(p.access.CA)
-		tr.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	tr, err := web.Transport(p.access)
+	if err != nil {
+		return nil, err
 	}
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &http.Client{Transport: tr, CheckRedirect: stay}, nil

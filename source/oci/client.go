@@ -23,43 +23,21 @@ import (
 const (
 	maxManifest = 4 << 20 // bytes
 	maxPages    = 1000    // of tags
-	idle        = time.Hour
 )
 
 // A client talks to one registry in one way. It remembers the tokens that it
 // was given, and keeps connections open.
 type client struct {
-	used time.Time // guarded by the source's mu
-	http *http.Client
+	*http.Client
 	auth *auth.Client
 
 	mu    sync.Mutex
 	plain *bool // whether the registry speaks HTTP without TLS; nil if that is not known yet
 }
 
-// client returns the client for a place, and lets go of those that nobody has
-// used for long.
+// client returns the client for a place.
 func (s *Source) client(p place) (*client, error) {
-	key := p.wayIn()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := s.Now()
-	c := s.clients[key]
-	if c == nil {
-		var err error
-		if c, err = newClient(p); err != nil {
-			return nil, err
-		}
-		s.clients[key] = c
-	}
-	c.used = now
-	for key, c := range s.clients {
-		if now.Sub(c.used) > idle {
-			c.http.CloseIdleConnections()
-			delete(s.clients, key)
-		}
-	}
-	return c, nil
+	return s.clients.Get(p.wayIn(), s.Now(), func() (*client, error) { return newClient(p) })
 }
 
 func newClient(p place) (*client, error) {
@@ -74,7 +52,7 @@ func newClient(p place) (*client, error) {
 		Username: p.Username, Password: p.Password, RefreshToken: p.Bearer,
 	})}
 	c.SetUserAgent("sane")
-	return &client{http: plain, auth: c}, nil
+	return &client{Client: plain, auth: c}, nil
 }
 
 // patience is what a registry gets that is too busy for a moment.
@@ -110,7 +88,7 @@ func (c *client) isPlain(ctx context.Context, host string) bool {
 	if err != nil {
 		return true
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.Client.Do(req)
 	if err == nil {
 		resp.Body.Close()
 	}

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/sigstore/sigstore-go/pkg/root"
@@ -22,6 +21,7 @@ import (
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/source/shared"
 	"github.com/sane-gitops/sane/source/unpack"
+	"github.com/sane-gitops/sane/source/web"
 )
 
 // A Config says what a Source works with.
@@ -39,8 +39,7 @@ type Source struct {
 	tags  *shared.Answers[[]string]      // by place
 	roots *shared.Answers[*root.TrustedRoot]
 
-	mu      sync.Mutex
-	clients map[string]*client // guarded by mu; by what it takes to get in
+	clients web.Pool[*client]
 }
 
 var _ source.Source = (*Source)(nil)
@@ -56,7 +55,7 @@ func New(c Config) *Source {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Source{Config: c, clients: make(map[string]*client),
+	return &Source{Config: c,
 		heads: shared.New[digest.Digest](c.Fresh, c.Now), tags: shared.New[[]string](c.Fresh, c.Now),
 		roots: shared.New[*root.TrustedRoot](publicRoot, c.Now)}
 }
@@ -66,11 +65,7 @@ func (s *Source) Close() error {
 	s.heads.Close()
 	s.tags.Close()
 	s.roots.Close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range s.clients {
-		c.http.CloseIdleConnections()
-	}
+	s.clients.Close()
 	return nil
 }
 
