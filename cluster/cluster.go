@@ -19,11 +19,14 @@ type Cluster interface {
 	Writer
 	Watcher
 
-	// As returns the cluster as another user sees and changes it
-	// ("system:serviceaccount:apps:deployer"), by impersonation and over the
-	// same connections. What kinds there are is still asked in our own name.
-	// "" is ourselves.
-	As(user string) Cluster
+	// As returns the cluster as another sees and changes it, by impersonation
+	// and over the same connections. What kinds there are is still asked in our
+	// own name.
+	As(who Identity) Cluster
+
+	// May asks the server whether it would allow d to this identity. A kind
+	// that the server does not know is [ErrNoKind].
+	May(ctx context.Context, d Deed) (bool, error)
 }
 
 // A Reader finds objects.

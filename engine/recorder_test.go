@@ -21,11 +21,11 @@ type recorder struct {
 	note string // about whose requests they are
 }
 
-func (r *recorder) As(user string) cluster.Cluster {
-	if user == "" {
+func (r *recorder) As(who cluster.Identity) cluster.Cluster {
+	if who.User == "" {
 		return r
 	}
-	return &recorder{r.Cluster.As(user), r.p, r.note + " as " + user}
+	return &recorder{r.Cluster.As(who), r.p, r.note + " as " + who.User}
 }
 
 // remote connects to the cluster that a kubeconfig names.

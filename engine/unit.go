@@ -185,7 +185,7 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 		return time.Time{}, unchanged
 	} else {
 		defer e.leave(place)
-		r.in, r.as = place, place.As(r.u.Target.As)
+		r.in, r.as = place, place.As(cluster.User(r.u.Target.As))
 	}
 	if r.u.Deleting {
 		return e.takeDown(ctx, r), retried

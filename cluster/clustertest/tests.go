@@ -41,6 +41,7 @@ var tests = []struct {
 	{"a kind comes and goes", kinds},
 	{"status subresource", status},
 	{"custom resource with a schema", schema},
+	{"rights", rights},
 	{"canceled context", canceled},
 }
 
@@ -526,5 +527,16 @@ func brief(b *bench) {
 	}
 	if v, _ := b.get(b.config("brief").ID()).Get("data", "k"); v != "v" {
 		b.t.Errorf("was applied with %v", v)
+	}
+}
+
+func rights(b *bench) {
+	deed := cluster.Deed{Verb: "delete", Object: b.config("a").ID()}
+	if ok, err := b.May(b.ctx, deed); !ok || err != nil {
+		b.t.Errorf("may delete: %v, %v", ok, err)
+	}
+	deed.Object.Kind = object.Kind{Group: "clustertest.example.com", Name: "Nothing"}
+	if ok, err := b.May(b.ctx, deed); ok || !errors.Is(err, cluster.ErrNoKind) {
+		b.t.Errorf("of a kind that is not there: %v, %v", ok, err)
 	}
 }

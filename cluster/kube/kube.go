@@ -23,7 +23,7 @@ import (
 type Cluster struct {
 	wire  *wire
 	kinds *discovery
-	user  string // to impersonate, or ""
+	who   cluster.Identity // to impersonate
 }
 
 var _ cluster.Cluster = (*Cluster)(nil)
@@ -67,9 +67,9 @@ func Config(kubeconfig, context string) (config *rest.Config, namespace string, 
 }
 
 // As implements [cluster.Cluster].
-func (c *Cluster) As(user string) cluster.Cluster {
+func (c *Cluster) As(who cluster.Identity) cluster.Cluster {
 	as := *c
-	as.user = user
+	as.who = who
 	return &as
 }
 
@@ -221,7 +221,7 @@ func (c *Cluster) answer(ctx context.Context, r request, id object.ID, version s
 	if version == "" {
 		version = res.versions[0]
 	}
-	r.resource, r.user = res.String(), c.user
+	r.resource, r.who = res.String(), c.who
 	if r.path = res.path(version, id.Namespace); r.method != http.MethodPost {
 		r.path += "/" + url.PathEscape(id.Name)
 	}

@@ -58,7 +58,7 @@ func TestPages(t *testing.T) {
 
 // TestImpersonation does as a service account what it may not.
 func TestImpersonation(t *testing.T) {
-	c := connect(t, kube.Options{}).As("system:serviceaccount:default:nobody-in-particular")
+	c := connect(t, kube.Options{}).As(cluster.User("system:serviceaccount:default:nobody-in-particular"))
 	_, err := c.Apply(t.Context(), config("default", "a"), cluster.How{Manager: "sane"})
 	if !errors.Is(err, cluster.ErrForbidden) {
 		t.Error(err)
@@ -67,6 +67,27 @@ func TestImpersonation(t *testing.T) {
 		if !errors.Is(err, cluster.ErrForbidden) {
 			t.Fatal(change, err)
 		}
+	}
+}
+
+// TestRights asks what others may do, and who they are.
+func TestRights(t *testing.T) {
+	c := connect(t, kube.Options{})
+	deed := cluster.Deed{Verb: "list", Object: object.ID{Kind: object.Kind{Name: "Pod"}, Namespace: "default"}, Subresource: "log"}
+	for _, tt := range []struct {
+		who  cluster.Identity
+		want bool
+	}{
+		{cluster.User("nobody-in-particular"), false},
+		{cluster.Identity{User: "nobody-in-particular", Groups: []string{"system:masters"}}, true},
+		{cluster.Identity{User: "nobody-in-particular", Extra: map[string][]string{"example.com/team": {"a b"}}}, false},
+	} {
+		if got, err := c.As(tt.who).May(t.Context(), deed); got != tt.want || err != nil {
+			t.Errorf("%v: %v, %v", tt.who, got, err)
+		}
+	}
+	if who, err := c.Review(t.Context(), "nonsense"); !errors.Is(err, cluster.ErrForbidden) {
+		t.Errorf("a token that is none is %v's: %v", who, err)
 	}
 }
 

@@ -91,7 +91,7 @@ func (c *Cluster) page(ctx context.Context, sel cluster.Selection, token string)
 // collection returns a request for the objects of a selection.
 func (c *Cluster) collection(verb string, res resource, sel cluster.Selection) request {
 	r := request{
-		verb: verb, resource: res.String(), method: http.MethodGet, user: c.user,
+		verb: verb, resource: res.String(), method: http.MethodGet, who: c.who,
 		path: res.path(res.versions[0], sel.Namespace), query: url.Values{},
 	}
 	if sel.Name != "" {

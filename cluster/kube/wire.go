@@ -46,7 +46,7 @@ type request struct {
 	accept         string // "" means JSON
 	contentType    string
 	body           []byte
-	user           string // to impersonate
+	who            cluster.Identity // to impersonate
 }
 
 func newWire(config *rest.Config, opts Options) (*wire, error) {
@@ -184,9 +184,7 @@ func (w *wire) request(ctx context.Context, r request) (*http.Request, error) {
 	if r.contentType != "" {
 		req.Header.Set("Content-Type", r.contentType)
 	}
-	if r.user != "" {
-		req.Header.Set("Impersonate-User", r.user)
-	}
+	impersonate(req.Header, r.who)
 	return req, nil
 }
 

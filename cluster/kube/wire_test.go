@@ -181,13 +181,20 @@ func TestFairness(t *testing.T) {
 
 func TestAs(t *testing.T) {
 	s, c := start(t, map[string][]answer{path + "/one": {{body: "{}"}}})
-	if _, _, err := c.As("system:serviceaccount:apps:deployer").Get(t.Context(), one); err != nil {
+	deployer := cluster.Identity{User: "system:serviceaccount:apps:deployer", Groups: []string{"a", "b"}, Extra: map[string][]string{"example.com/é": {"x"}}}
+	if _, _, err := c.As(deployer).Get(t.Context(), one); err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range s.asked {
 		user := r.Header.Get("Impersonate-User")
 		if tenant := r.URL.Path == path+"/one"; tenant != (user != "") {
 			t.Errorf("%s as %q", r.URL.Path, user)
+		}
+		if groups := r.Header.Values("Impersonate-Group"); user != "" && !slices.Equal(groups, deployer.Groups) {
+			t.Errorf("%s as one of %q", r.URL.Path, groups)
+		}
+		if extra := r.Header.Get("Impersonate-Extra-Example.com%2f%C3%A9"); user != "" && extra != "x" {
+			t.Errorf("%s with %q", r.URL.Path, r.Header)
 		}
 	}
 	if agent := s.asked[0].UserAgent(); agent != "sane" {

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/sane-gitops/sane/cluster"
@@ -10,7 +11,7 @@ import (
 
 // A Call is a request that was made of the cluster, whatever became of it.
 type Call struct {
-	Op   string // "get", "list", "watch", "apply", "create", "patch" or "delete"
+	Op   string // "get", "list", "watch", "apply", "create", "patch", "delete", or "ask" for a right
 	ID   object.ID
 	User string // see [Cluster.As]
 	cluster.How
@@ -69,9 +70,9 @@ const maxCalls = 1 << 16
 // Fail has f asked about every request, in place of who was asked before; nil
 // means nobody. An error of f becomes the answer.
 //
-// f is asked with op "get", "list", "watch", "apply", "create", "patch" or
-// "delete", with "dry-run " before it for a dry run, before the request has
-// any effect, and, of writes that were done and are no dry run, again with
+// f is asked with op "get", "list", "watch", "apply", "create", "patch",
+// "delete" or "ask", with "dry-run " before it for a dry run, before the request
+// has any effect, and, of writes that were done and are no dry run, again with
 // "applied", "created", "patched" or "deleted": then only the answer is lost.
 // f may use the cluster.
 func (c *Cluster) Fail(f func(op string, id object.ID) error) {
@@ -82,7 +83,7 @@ func (c *Cluster) Fail(f func(op string, id object.ID) error) {
 
 // begin notes a request and returns the error that it is to fail with.
 func (c *Cluster) begin(ctx context.Context, call Call) error {
-	call.User = c.user
+	call.User = c.who.User
 	c.w.mu.Lock()
 	if len(c.w.calls) >= maxCalls {
 		c.w.calls = slices.Clone(c.w.calls[maxCalls/2:])
@@ -92,7 +93,35 @@ func (c *Cluster) begin(ctx context.Context, call Call) error {
 	if err := ctx.Err(); err != nil {
 		return cluster.Refused(call.op(), call.ID, err)
 	}
+	if call.Op != "ask" && !c.allowed(call.deed()) {
+		err := fmt.Errorf("%w: user %q cannot %s it", cluster.ErrForbidden, c.who.User, call.deed().Verb)
+		return cluster.Refused(call.op(), call.ID, err)
+	}
 	return c.ask(call, call.op())
+}
+
+// Allow has f asked who may do what; nil means that everybody may do all.
+// Ourselves, the zero identity, may do all anyway.
+func (c *Cluster) Allow(f func(who cluster.Identity, d cluster.Deed) bool) {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.w.allow = f
+}
+
+func (c *Cluster) allowed(d cluster.Deed) bool {
+	c.w.mu.Lock()
+	allow := c.w.allow
+	c.w.mu.Unlock()
+	return allow == nil || c.who.User == "" || allow(c.who, d)
+}
+
+// deed returns what a call does, as rights have it.
+func (c Call) deed() cluster.Deed {
+	d := cluster.Deed{Verb: c.Op, Object: c.ID, Subresource: c.Subresource}
+	if c.Op == "apply" {
+		d.Verb = "patch"
+	}
+	return d
 }
 
 var past = map[string]string{"apply": "applied", "create": "created", "patch": "patched", "delete": "deleted"}

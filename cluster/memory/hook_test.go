@@ -61,7 +61,7 @@ func TestCalls(t *testing.T) {
 	c := memory.New()
 	a := config("a")
 	c.Apply(t.Context(), a, cluster.How{Manager: "sane", DryRun: true})
-	c.As("deployer").Apply(t.Context(), a, how)
+	c.As(cluster.User("deployer")).Apply(t.Context(), a, how)
 	c.Patch(t.Context(), a.ID(), cluster.Patch{Type: cluster.MergePatch, Data: []byte("{}")}, cluster.How{Subresource: "status"})
 	for range c.List(t.Context(), cluster.Selection{Kind: a.ID().Kind, Namespace: "default"}) {
 	}
@@ -167,5 +167,24 @@ func BenchmarkApplyUnchanged(b *testing.B) {
 func BenchmarkNew(b *testing.B) {
 	for b.Loop() {
 		memory.New()
+	}
+}
+
+func TestAllow(t *testing.T) {
+	c := memory.New()
+	c.Allow(func(who cluster.Identity, d cluster.Deed) bool { return who.User == "ada" || d.Verb == "get" })
+	id := object.ID{Kind: object.Kind{Name: "Namespace"}, Name: "default"}
+	for user, want := range map[string]bool{"": true, "ada": true, "eve": false} {
+		as := c.As(cluster.User(user))
+		if got, err := as.May(t.Context(), cluster.Deed{Verb: "delete", Object: id}); got != want || err != nil {
+			t.Errorf("%q may: %v, %v", user, got, err)
+		}
+		if _, _, err := as.Get(t.Context(), id); err != nil {
+			t.Errorf("%q: %v", user, err)
+		}
+		_, err := as.Patch(t.Context(), id, cluster.Patch{Type: cluster.MergePatch, Data: []byte("{}")}, cluster.How{})
+		if errors.Is(err, cluster.ErrForbidden) == want {
+			t.Errorf("%q: %v", user, err)
+		}
 	}
 }

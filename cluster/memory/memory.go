@@ -25,8 +25,8 @@ import (
 // Deployments or collects what a deleted owner leaves. [Cluster.SetStatus]
 // plays them. It starts no goroutines.
 type Cluster struct {
-	w    *world
-	user string
+	w   *world
+	who cluster.Identity
 }
 
 var _ cluster.Cluster = (*Cluster)(nil)
@@ -41,6 +41,7 @@ type world struct {
 	managers map[managerKey]*fieldManager
 	watchers map[*watcher]bool
 	fail     func(op string, id object.ID) error
+	allow    func(cluster.Identity, cluster.Deed) bool
 	calls    []Call
 }
 
@@ -75,9 +76,23 @@ func namespace(name string) object.Object {
 	})
 }
 
-// As implements [cluster.Cluster]. Every user may do as much, but is told apart
-// in [Cluster.Calls].
-func (c *Cluster) As(user string) cluster.Cluster { return &Cluster{w: c.w, user: user} }
+// As implements [cluster.Cluster]. Every user may do as much, unless
+// [Cluster.Allow] says otherwise, and is told apart in [Cluster.Calls].
+func (c *Cluster) As(who cluster.Identity) cluster.Cluster { return &Cluster{w: c.w, who: who} }
+
+// May implements [cluster.Cluster].
+func (c *Cluster) May(ctx context.Context, d cluster.Deed) (bool, error) {
+	if err := c.begin(ctx, Call{Op: "ask", ID: d.Object}); err != nil {
+		return false, err
+	}
+	c.w.mu.Lock()
+	_, err := c.w.kind(d.Object.Kind, "")
+	c.w.mu.Unlock()
+	if err != nil {
+		return false, cluster.Refused("ask for the right to "+d.Verb, d.Object, err)
+	}
+	return c.allowed(d), nil
+}
 
 // Get implements [cluster.Reader].
 func (c *Cluster) Get(ctx context.Context, id object.ID) (object.Object, bool, error) {
