@@ -59,6 +59,9 @@
 // and a digest of what managedFields says is ours, which changes if anybody
 // touches a field of ours. Cause finds out why a workload is not healthy.
 //
+// Package diff says how two states of an object differ, and who owns what differs,
+// without giving away what is secret.
+//
 // Package dialect says what it takes to speak another system's language:
 // custom resources in, feeds and units out; their statuses back, and events. It
 // does no I/O.
@@ -133,6 +136,11 @@
 // had, the units that use it say so.
 //
 // Engine.Plan is the same without effect, for `sane plan`.
+//
+// # Questions
+//
+// Package ask answers what people ask of a cluster, by their own rights: why a thing
+// is as it is, where it comes from, what a unit wants, and what it would change.
 //
 // # Programs
 //

@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 	"sigs.k8s.io/yaml"
 
+	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cli"
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/cluster/memory"
@@ -84,7 +85,7 @@ func (r tree) equip(*cli.Place, cli.Equipment) (*cli.Gear, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &cli.Gear{Sources: map[string]source.Source{"git": r}, Renderer: k, Close: k.Close}, nil
+	return &cli.Gear{Gear: ask.Gear{Sources: map[string]source.Source{"git": r}, Renderer: k, Close: k.Close}}, nil
 }
 
 func (r tree) Resolve(_ context.Context, at source.Remote, ref source.Ref) (source.Revision, error) {
@@ -122,8 +123,8 @@ func load(t *testing.T, c *memory.Cluster, manager string, data []byte) {
 func program(c cluster.Cluster) cli.Program {
 	return cli.Program{
 		Version: "v0",
-		Language: cli.Language{
-			Nouns: []cli.Noun{
+		Language: ask.Language{
+			Nouns: []ask.Noun{
 				{Kind: flux.Kustomization, Names: []string{"kustomization", "ks"}},
 				{Kind: flux.GitRepository, Names: []string{"gitrepository", "git"}, Feed: true},
 			},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/object"
 )
@@ -20,13 +21,13 @@ func (d *desk) completeNamed(cmd *cobra.Command, args []string, begun string) ([
 		return d.feedNames(), cobra.ShellCompDirectiveNoFileComp
 	}
 	if kind, _, ok := strings.Cut(begun, "/"); ok {
-		n, err := d.Language.noun(kind)
+		n, err := d.Language.Named(kind)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		return d.namesOf(cmd.Context(), n, kind+"/"), cobra.ShellCompDirectiveNoFileComp
 	}
-	n, _, err := d.Language.named(args)
+	n, _, err := named(d.Language, args)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -49,7 +50,7 @@ func (d *desk) completeGet(cmd *cobra.Command, args []string, begun string) ([]s
 	case "units", "unit":
 		return d.completeUnits(cmd, nil, begun)
 	case "sources":
-		return d.namesOf(cmd.Context(), d.Language.nouns(true)[0], ""), cobra.ShellCompDirectiveNoFileComp
+		return d.namesOf(cmd.Context(), d.Language.Feeds()[0], ""), cobra.ShellCompDirectiveNoFileComp
 	}
 	return d.completeNamed(cmd, args, begun)
 }
@@ -59,7 +60,7 @@ func (d *desk) completeUnits(cmd *cobra.Command, args []string, _ string) ([]str
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return d.namesOf(cmd.Context(), d.Language.nouns(false)[0], ""), cobra.ShellCompDirectiveNoFileComp
+	return d.namesOf(cmd.Context(), d.Language.Units()[0], ""), cobra.ShellCompDirectiveNoFileComp
 }
 
 func (d *desk) completeNamespaces(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -72,14 +73,14 @@ func (d *desk) completeNamespaces(cmd *cobra.Command, _ []string, _ string) ([]s
 // feedNames returns the words after "source".
 func (d *desk) feedNames() []string {
 	var out []string
-	for _, n := range d.Language.nouns(true) {
+	for _, n := range d.Language.Feeds() {
 		out = append(out, n.Names[len(n.Names)-1])
 	}
 	return out
 }
 
 // namesOf returns the names of a kind's objects, with a prefix.
-func (d *desk) namesOf(ctx context.Context, n Noun, prefix string) []string {
+func (d *desk) namesOf(ctx context.Context, n ask.Noun, prefix string) []string {
 	found := d.listNames(ctx, func(p *Place) cluster.Selection {
 		return cluster.Selection{Kind: n.Kind, Namespace: p.Namespace, Metadata: true}
 	})
@@ -101,7 +102,7 @@ func (d *desk) listNames(ctx context.Context, sel func(*Place) cluster.Selection
 	if err != nil {
 		return nil
 	}
-	objects, _ := list(ctx, p.Cluster, sel(p))
+	objects, _ := ask.List(ctx, p.Cluster, sel(p))
 	var names []string
 	for _, o := range objects {
 		names = append(names, o.Name())
@@ -119,7 +120,7 @@ func (d *desk) completeWhy(cmd *cobra.Command, args []string, begun string) ([]s
 	if !slash && len(args) == 1 {
 		word, prefix, slash = args[0], "", true
 	}
-	if _, err := d.Language.noun(word); err == nil || !slash || word == "source" {
+	if _, err := d.Language.Named(word); err == nil || !slash || word == "source" {
 		return d.completeNamed(cmd, args, begun)
 	}
 	return d.objectNames(cmd.Context(), word, prefix), cobra.ShellCompDirectiveNoFileComp
@@ -141,5 +142,5 @@ func (d *desk) objectNames(ctx context.Context, word, prefix string) []string {
 	if err != nil {
 		return nil
 	}
-	return d.namesOf(ctx, Noun{Kind: kind}, prefix)
+	return d.namesOf(ctx, ask.Noun{Kind: kind}, prefix)
 }

@@ -239,7 +239,7 @@ func (d *demo) pushed(ctx context.Context, at time.Time) {
 }
 
 // feed returns the name of the sample's source.
-func (d *demo) feed() object.ID { return d.Language.nouns(true)[0].in(home, sample) }
+func (d *demo) feed() object.ID { return d.Language.Feeds()[0].ID(home, sample) }
 
 // whole returns err with what is known of it: what broke, if anything did, and
 // the end of the log of who is to blame. cause is why the demo was to end early, if it was; that

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/object"
 )
@@ -127,16 +128,16 @@ func (d *demo) lacks(v view, commit string) string {
 		return err.Error()
 	}
 	var not []string
-	units := v.of(d.Language.nouns(false)[0].Kind)
+	units := v.of(d.Language.Units()[0].Kind)
 	for _, o := range units {
-		s := standingOf(o)
+		s := ask.StandingOf(o)
 		at := says.RecallUnit(o).Applied.Name
 		switch {
-		case s.current && s.ready == "True" && strings.HasSuffix(at, commit):
-		case s.ready == "True":
-			not = append(not, fmt.Sprintf("%s is still at %s", o.Name(), shortRevision(at)))
+		case s.Current && s.Ready == "True" && strings.HasSuffix(at, commit):
+		case s.Ready == "True":
+			not = append(not, fmt.Sprintf("%s is still at %s", o.Name(), ask.ShortRevision(at)))
 		default:
-			not = append(not, fmt.Sprintf("%s is not ready: %s", o.Name(), oneLine(s.message)))
+			not = append(not, fmt.Sprintf("%s is not ready: %s", o.Name(), oneLine(s.Message)))
 		}
 	}
 	switch {

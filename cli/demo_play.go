@@ -11,6 +11,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/object"
 )
@@ -79,7 +80,7 @@ func (d *demo) settle(ctx context.Context, began time.Time) (time.Duration, erro
 	}
 	took := d.now().Sub(began)
 	v, _ := d.board.see()
-	units := v.of(d.Language.nouns(false)[0].Kind)
+	units := v.of(d.Language.Units()[0].Kind)
 	d.story.catchUp(units, d.shop.head)
 	d.story.say(green, "the cluster", fmt.Sprintf("all %d units are healthy after %s", len(units), brief(took)))
 	return took, nil
@@ -102,7 +103,7 @@ func (d *demo) push(ctx context.Context, e edit) (time.Duration, error) {
 func (d *demo) delete(ctx context.Context) (figure, error) {
 	f := figure{what: "a deleted Deployment is back"}
 	began := d.story.chapter("Somebody deletes " + web.String())
-	was, err := must(ctx, d.at.Cluster, web)
+	was, err := ask.Must(ctx, d.at.Cluster, web)
 	if err != nil {
 		return f, err
 	}
@@ -119,7 +120,7 @@ func (d *demo) delete(ctx context.Context) (figure, error) {
 	}
 	f.took = d.now().Sub(began)
 	return f, d.board.until(ctx, d.timeout, func(v view) string {
-		if c := condition(v[web], "Available"); text(c["status"]) != "True" {
+		if c := v[web].Condition("Available"); c.Text("status") != "True" {
 			return web.String() + " is not available"
 		}
 		return d.lacks(v, d.shop.head)
@@ -137,11 +138,11 @@ func (d *demo) blunder(ctx context.Context) (figure, error) {
 	if err := d.shop.push(ctx); err != nil {
 		return f, err
 	}
-	unit := d.Language.nouns(false)[0].in(home, "staging-web")
+	unit := d.Language.Units()[0].ID(home, "staging-web")
 	if err := d.board.until(ctx, d.timeout, func(v view) string {
-		s := standingOf(v[unit])
-		if s.ready != "False" || !strings.Contains(s.message, "replicas") {
-			return fmt.Sprintf("%s does not name the mistake: Ready is %s: %s", unit, s.ready, s.message)
+		s := ask.StandingOf(v[unit])
+		if s.Ready != "False" || !strings.Contains(s.Message, "replicas") {
+			return fmt.Sprintf("%s does not name the mistake: Ready is %s: %s", unit, s.Ready, s.Message)
 		}
 		return ""
 	}); err != nil {

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/dialect/flux"
@@ -85,7 +86,7 @@ func askedFor(t *testing.T, files map[string]string) []unit.Unit {
 			t.Fatalf("%s: %v", name, err)
 		}
 		for _, o := range objects {
-			asked, err := says.Read(o, none{})
+			asked, err := says.Read(o, ask.Nothing{})
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
@@ -164,7 +165,7 @@ func demoOf(objects ...object.Object) (*demo, view) {
 	}
 	return &demo{desk: &desk{Program: Program{
 		Dialect:  func(Speech) (dialect.Dialect, error) { return flux.New(flux.Config{}), nil },
-		Language: Language{Nouns: []Noun{{Kind: flux.Kustomization}, {Kind: flux.GitRepository, Feed: true}}},
+		Language: ask.Language{Nouns: []ask.Noun{{Kind: flux.Kustomization}, {Kind: flux.GitRepository, Feed: true}}},
 	}}}, v
 }
 

@@ -6,14 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/dialect"
-	"github.com/sane-gitops/sane/object"
 )
 
 // A desk is what every command works at: the program, the streams, and the
@@ -71,6 +71,48 @@ func (d *desk) spoken() (dialect.Dialect, error) {
 	return d.Dialect(Speech{Guard: true, Gates: gates})
 }
 
+// questions returns where questions about a place are asked.
+func (d *desk) questions(at *Place, says dialect.Dialect) *ask.Desk {
+	return &ask.Desk{
+		Cluster: at.Cluster, Namespace: at.Namespace, Dialect: says, Language: d.Language,
+		Equip: func() (*ask.Gear, error) { return d.equip(at) }, Now: d.now, Log: d.quietLog(),
+	}
+}
+
+// equip gets what it takes to read repositories: from one command to the next
+// their mirrors are kept, unless another one uses them now.
+func (d *desk) equip(at *Place) (*ask.Gear, error) {
+	dir, remove, err := cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	gear, err := d.Equip(at, Equipment{Dir: dir, Quiet: true, Log: d.quietLog()})
+	if err != nil {
+		remove()
+		if dir, remove, err = tempDir(); err != nil {
+			return nil, err
+		}
+		if gear, err = d.Equip(at, Equipment{Dir: dir, Quiet: true, Log: d.quietLog()}); err != nil {
+			remove()
+			return nil, err
+		}
+	}
+	return &ask.Gear{Sources: gear.Sources, Renderer: gear.Renderer, Close: func() error { defer remove(); return gear.Close() }}, nil
+}
+
+// cacheDir returns where mirrors are kept from one command to the next.
+func cacheDir() (dir string, remove func(), err error) {
+	if dir, err = os.UserCacheDir(); err != nil {
+		return tempDir()
+	}
+	return filepath.Join(dir, "sane"), func() {}, nil
+}
+
+func tempDir() (dir string, remove func(), err error) {
+	dir, err = os.MkdirTemp("", "sane-plan-")
+	return dir, func() { os.RemoveAll(dir) }, err
+}
+
 // scope returns the namespace to list in: "" for all.
 func (d *desk) scope(p *Place) string {
 	if d.everywhere {
@@ -79,47 +121,20 @@ func (d *desk) scope(p *Place) string {
 	return p.Namespace
 }
 
-// noun returns the noun that goes by a name.
-func (l Language) noun(name string) (Noun, error) {
-	name = strings.ToLower(name)
-	var all []string
-	for _, n := range l.Nouns {
-		if slices.Contains(n.Names, name) || name == strings.ToLower(n.Kind.String()) {
-			return n, nil
-		}
-		all = append(all, n.Names[0])
-	}
-	return Noun{}, fmt.Errorf("%q is no kind that is kept: want %s", name, strings.Join(all, " or "))
-}
-
-// nouns returns the nouns of units, or of feeds.
-func (l Language) nouns(feed bool) []Noun {
-	return slices.DeleteFunc(slices.Clone(l.Nouns), func(n Noun) bool { return n.Feed != feed })
-}
-
-// of returns the noun of a kind.
-func (l Language) of(k object.Kind) (Noun, bool) {
-	i := slices.IndexFunc(l.Nouns, func(n Noun) bool { return n.Kind == k })
-	if i < 0 {
-		return Noun{}, false
-	}
-	return l.Nouns[i], true
-}
-
 // named returns the noun and the names that args mean: "apps infra",
 // "gitrepository/apps", "gitrepository apps", "source git apps".
-func (l Language) named(args []string) (Noun, []string, error) {
-	noun := l.nouns(false)[0]
+func named(l ask.Language, args []string) (ask.Noun, []string, error) {
+	noun := l.Units()[0]
 	switch {
 	case len(args) == 0:
 		return noun, nil, nil
 	case args[0] == "source" && len(args) == 1:
 		return noun, nil, errors.New("which kind of source? say `source git NAME`")
 	case args[0] == "source":
-		n, err := l.noun(args[1])
+		n, err := l.Named(args[1])
 		return n, args[2:], err
 	case !strings.Contains(args[0], "/"):
-		if n, err := l.noun(args[0]); err == nil {
+		if n, err := l.Named(args[0]); err == nil {
 			return n, args[1:], nil
 		}
 		return noun, args, nil
@@ -127,7 +142,7 @@ func (l Language) named(args []string) (Noun, []string, error) {
 	var names []string
 	for i, a := range args {
 		kind, name, ok := strings.Cut(a, "/")
-		n, err := l.noun(kind)
+		n, err := l.Named(kind)
 		switch {
 		case err != nil:
 			return noun, nil, err
@@ -140,15 +155,5 @@ func (l Language) named(args []string) (Noun, []string, error) {
 	}
 	return noun, names, nil
 }
-
-// in returns the ID of an object of the noun's kind.
-func (n Noun) in(namespace, name string) object.ID {
-	return object.ID{Kind: n.Kind, Namespace: namespace, Name: name}
-}
-
-// A none is a [dialect.Reader] of a cluster that holds nothing.
-type none struct{}
-
-func (none) Get(object.ID) (object.Object, bool, error) { return object.Object{}, false, nil }
 
 func env(key string) bool { return os.Getenv(key) != "" }

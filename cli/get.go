@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
+	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
@@ -72,27 +72,27 @@ func (g *getting) run(ctx context.Context, args []string) (err error) {
 }
 
 // nounsOf returns what args ask to see.
-func (g *getting) nounsOf(args []string) ([]Noun, []string, error) {
+func (g *getting) nounsOf(args []string) ([]ask.Noun, []string, error) {
 	if len(args) == 0 {
-		return g.Language.nouns(false), nil, nil
+		return g.Language.Units(), nil, nil
 	}
 	switch args[0] {
 	case "units", "unit":
-		return g.Language.nouns(false), args[1:], nil
+		return g.Language.Units(), args[1:], nil
 	case "sources":
-		return g.Language.nouns(true), args[1:], nil
+		return g.Language.Feeds(), args[1:], nil
 	case "all":
 		if len(args) > 1 {
 			return nil, nil, errors.New("all has no names")
 		}
-		return slices.Concat(g.Language.nouns(true), g.Language.nouns(false)), nil, nil
+		return slices.Concat(g.Language.Feeds(), g.Language.Units()), nil, nil
 	}
-	n, names, err := g.Language.named(args)
-	return []Noun{n}, names, err
+	n, names, err := named(g.Language, args)
+	return []ask.Noun{n}, names, err
 }
 
 // once shows how things stand now.
-func (g *getting) once(ctx context.Context, nouns []Noun, names []string) error {
+func (g *getting) once(ctx context.Context, nouns []ask.Noun, names []string) error {
 	found := make([][]object.Object, len(nouns))
 	n := 0
 	for i, noun := range nouns {
@@ -124,13 +124,13 @@ func (g *getting) sayNone() {
 }
 
 // find returns the objects of a kind, or those with the given names.
-func (g *getting) find(ctx context.Context, n Noun, names []string) ([]object.Object, error) {
+func (g *getting) find(ctx context.Context, n ask.Noun, names []string) ([]object.Object, error) {
 	if len(names) == 0 {
-		return list(ctx, g.at.Cluster, cluster.Selection{Kind: n.Kind, Namespace: g.scope(g.at)})
+		return ask.List(ctx, g.at.Cluster, cluster.Selection{Kind: n.Kind, Namespace: g.scope(g.at)})
 	}
 	var out []object.Object
 	for _, name := range names {
-		o, err := must(ctx, g.at.Cluster, n.in(g.at.Namespace, name))
+		o, err := ask.Must(ctx, g.at.Cluster, n.ID(g.at.Namespace, name))
 		if err != nil {
 			return nil, err
 		}
@@ -139,31 +139,7 @@ func (g *getting) find(ctx context.Context, n Noun, names []string) ([]object.Ob
 	return out, nil
 }
 
-// list returns the objects of a selection in order.
-func list(ctx context.Context, c cluster.Reader, sel cluster.Selection) ([]object.Object, error) {
-	var out []object.Object
-	for o, err := range c.List(ctx, sel) {
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, o)
-	}
-	slices.SortFunc(out, func(a, b object.Object) int {
-		return cmp.Or(strings.Compare(a.Namespace(), b.Namespace()), strings.Compare(a.Name(), b.Name()))
-	})
-	return out, nil
-}
-
-// must returns an object that has to be there.
-func must(ctx context.Context, c cluster.Reader, id object.ID) (object.Object, error) {
-	o, ok, err := c.Get(ctx, id)
-	if err == nil && !ok {
-		return o, fmt.Errorf("get %s: there is none of that name in namespace %s", id, id.Namespace)
-	}
-	return o, err
-}
-
-func (g *getting) tables(ctx context.Context, nouns []Noun, found [][]object.Object) error {
+func (g *getting) tables(ctx context.Context, nouns []ask.Noun, found [][]object.Object) error {
 	first := true
 	for i, n := range nouns {
 		if len(found[i]) == 0 {
@@ -222,7 +198,7 @@ func kubectlName(id object.ID) string {
 }
 
 // follow shows how things stand, and then every change, until ctx is done.
-func (g *getting) follow(ctx context.Context, nouns []Noun, names []string) error {
+func (g *getting) follow(ctx context.Context, nouns []ask.Noun, names []string) error {
 	if len(nouns) > 1 || len(names) > 1 {
 		return errors.New("get: --watch follows one kind, or one object of it")
 	}

@@ -121,7 +121,7 @@ func established(ctx context.Context, c cluster.Cluster, id object.ID) error {
 		if err != nil && (errors.Is(err, cluster.ErrForbidden) || errors.Is(err, cluster.ErrNoKind)) {
 			return err
 		}
-		if ch.Type == cluster.Put && text(condition(ch.Object, "Established")["status"]) == "True" {
+		if ch.Type == cluster.Put && ch.Object.Condition("Established").Text("status") == "True" {
 			return nil
 		}
 	}

@@ -5,19 +5,18 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/dialect"
-	"github.com/sane-gitops/sane/engine"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/report"
-	"github.com/sane-gitops/sane/source"
 )
 
 // A Program is what the command line drives: constructors of all that it does
 // not know itself. All fields must be set, but for those that say otherwise.
 type Program struct {
 	Version  string
-	Language Language
+	Language ask.Language
 
 	// Connect reaches for a cluster. It does not have to ask it anything.
 	Connect func(Dial) (*Place, error)
@@ -110,10 +109,8 @@ type Equipment struct {
 
 // Gear is what it takes to keep units.
 type Gear struct {
-	Sources  map[string]source.Source // by source.Remote.Type
-	Renderer engine.Renderer
-	Sinks    map[string]Sink // by a word for each
-	Close    func() error
+	ask.Gear
+	Sinks map[string]Sink // by a word for each
 }
 
 // A Sink is told of events and passes them on while it runs.
@@ -131,19 +128,4 @@ type Installation struct {
 
 	Controllers    []string // whose objects to keep; nil means all
 	ServeArtifacts bool     // let others have what sources hold
-}
-
-// A Language is what people call things.
-type Language struct {
-	Nouns   []Noun
-	Request string   // the annotation that asks for a look now
-	Pause   []string // the path of the field that says to leave alone
-	Gates   []string // features that only a controller can be without
-}
-
-// A Noun is a kind of object that people name on the command line.
-type Noun struct {
-	Kind  object.Kind
-	Names []string // in lower case: "kustomization", "ks"
-	Feed  bool     // it asks for a feed rather than a unit
 }

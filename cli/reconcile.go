@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
@@ -83,7 +84,7 @@ func resumeCommand(d *desk) *cobra.Command {
 // run does something to every object that args name. It goes on after one has
 // failed.
 func (o *order) run(ctx context.Context, args []string, do func(context.Context, object.ID) error) error {
-	noun, names, err := o.Language.named(args)
+	noun, names, err := named(o.Language, args)
 	switch {
 	case err != nil:
 		return err
@@ -105,15 +106,15 @@ func (o *order) run(ctx context.Context, args []string, do func(context.Context,
 	}
 	var errs []error
 	for _, name := range names {
-		if err := do(ctx, noun.in(o.at.Namespace, name)); err != nil {
+		if err := do(ctx, noun.ID(o.at.Namespace, name)); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	return failed(errs)
 }
 
-func (o *order) everyone(ctx context.Context, n Noun) ([]string, error) {
-	objects, err := list(ctx, o.at.Cluster, cluster.Selection{Kind: n.Kind, Namespace: o.at.Namespace})
+func (o *order) everyone(ctx context.Context, n ask.Noun) ([]string, error) {
+	objects, err := ask.List(ctx, o.at.Cluster, cluster.Selection{Kind: n.Kind, Namespace: o.at.Namespace})
 	if err == nil && len(objects) == 0 {
 		fmt.Fprintf(o.err, "No resources found in %s namespace.\n", o.at.Namespace)
 	}
@@ -124,21 +125,14 @@ func (o *order) everyone(ctx context.Context, n Noun) ([]string, error) {
 	return names, err
 }
 
-// paused reports whether an object asks to be left alone.
-func (l Language) paused(o object.Object) bool {
-	v, _ := o.Get(l.Pause...)
-	b, _ := v.(bool)
-	return b
-}
-
 // reconcile asks for a look at an object now and waits for the outcome.
 func (o *order) reconcile(ctx context.Context, id object.ID) error {
-	obj, err := must(ctx, o.at.Cluster, id)
+	obj, err := ask.Must(ctx, o.at.Cluster, id)
 	if err != nil {
 		return err
 	}
-	if o.Language.paused(obj) {
-		return fmt.Errorf("reconcile %s: it is suspended; resume it with `sane resume %s`", id, o.sayable(id))
+	if o.Language.Paused(obj) {
+		return fmt.Errorf("reconcile %s: it is suspended; resume it with `sane resume %s`", id, o.Language.Sayable(id))
 	}
 	if o.source {
 		if err := o.reconcileSource(ctx, obj); err != nil {
@@ -155,7 +149,7 @@ func (o *order) reconcile(ctx context.Context, id object.ID) error {
 
 // reconcileSource reconciles the source of a unit.
 func (o *order) reconcileSource(ctx context.Context, obj object.Object) error {
-	asked, err := o.says.Read(obj, none{})
+	asked, err := o.says.Read(obj, ask.Nothing{})
 	if err != nil {
 		return err
 	}
@@ -163,28 +157,18 @@ func (o *order) reconcileSource(ctx context.Context, obj object.Object) error {
 		return fmt.Errorf("reconcile %s: it has no source of its own: leave out --with-source", obj)
 	}
 	name := asked.Units[0].Source
-	noun, err := o.Language.noun(name.Kind)
+	noun, err := o.Language.Named(name.Kind)
 	if err != nil {
 		return fmt.Errorf("reconcile %s: its source %s: %w", obj, name, err)
 	}
 	first := *o
 	first.source = false
-	return first.reconcile(ctx, noun.in(name.Namespace, name.Name))
-}
-
-// sayable returns how to name an object on the command line.
-func (d *desk) sayable(id object.ID) string {
-	n, _ := d.Language.of(id.Kind)
-	name := id.Name
-	if n.Feed {
-		name = n.Names[0] + "/" + id.Name
-	}
-	return name + " -n " + id.Namespace
+	return first.reconcile(ctx, noun.ID(name.Namespace, name.Name))
 }
 
 // heeded returns the last request that an object's controller has heeded.
 func (o *order) heeded(obj object.Object) string {
-	if n, _ := o.Language.of(obj.ID().Kind); n.Feed {
+	if n, _ := o.Language.Noun(obj.ID().Kind); n.Feed {
 		return o.says.RecallFeed(obj).Token
 	}
 	return o.says.RecallUnit(obj).Token
@@ -201,8 +185,8 @@ func (o *order) change(ctx context.Context, id object.ID, patch map[string]any) 
 
 // pause sets whether an object is left alone. It reports whether it was not so.
 func (o *order) pause(ctx context.Context, id object.ID, on bool) (changed bool, err error) {
-	obj, err := must(ctx, o.at.Cluster, id)
-	if err != nil || o.Language.paused(obj) == on {
+	obj, err := ask.Must(ctx, o.at.Cluster, id)
+	if err != nil || o.Language.Paused(obj) == on {
 		return false, err
 	}
 	var patch any = on
@@ -258,14 +242,14 @@ func (o *order) await(ctx context.Context, verb string, id object.ID, heeded fun
 		case ch.Type == cluster.Gone:
 			return fmt.Errorf("%s %s: it has been deleted", verb, id)
 		case ch.Type == cluster.Put:
-			s := standingOf(ch.Object)
+			s := ask.StandingOf(ch.Object)
 			over, state := o.over(ch.Object, s, heeded(ch.Object))
 			if over {
 				line.done()
 				return o.outcome(verb, ch.Object, s)
 			}
 			line.show(id.Kind.Name + "/" + id.Name + ": " + state)
-			if s.current {
+			if s.Current {
 				last = "last seen: " + state
 			}
 		}
@@ -278,34 +262,34 @@ func (o *order) await(ctx context.Context, verb string, id object.ID, heeded fun
 
 // over reports whether the controller has come to an end with an object, and
 // what it is doing if not.
-func (o *order) over(obj object.Object, s standing, heeded bool) (bool, string) {
+func (o *order) over(obj object.Object, s ask.Standing, heeded bool) (bool, string) {
 	switch {
-	case !heeded || !s.current:
-		if s.ready == "Unknown" && s.doing != "" {
-			return false, s.doing
+	case !heeded || !s.Current:
+		if s.Ready == "Unknown" && s.Doing != "" {
+			return false, s.Doing
 		}
 		return false, "waiting for the controller"
-	case s.ready == "True":
-		return s.doing == "", s.message
-	case s.ready == "Unknown":
-		if s.doing != "" {
-			return false, s.doing
+	case s.Ready == "True":
+		return s.Doing == "", s.Message
+	case s.Ready == "Unknown":
+		if s.Doing != "" {
+			return false, s.Doing
 		}
-		return false, s.message
+		return false, s.Message
 	}
-	if n, _ := o.Language.of(obj.ID().Kind); n.Feed {
-		return true, s.message
+	if n, _ := o.Language.Noun(obj.ID().Kind); n.Feed {
+		return true, s.Message
 	}
-	return o.says.RecallUnit(obj).Waits.On == "", s.message
+	return o.says.RecallUnit(obj).Waits.On == "", s.Message
 }
 
 // outcome says what came of an object.
-func (o *order) outcome(verb string, obj object.Object, s standing) error {
-	if s.ready != "True" {
-		return fmt.Errorf("%s %s: %s", verb, obj, s.message)
+func (o *order) outcome(verb string, obj object.Object, s ask.Standing) error {
+	if s.Ready != "True" {
+		return fmt.Errorf("%s %s: %s", verb, obj, s.Message)
 	}
-	done := s.message
-	if n, _ := o.Language.of(obj.ID().Kind); n.Feed {
+	done := s.Message
+	if n, _ := o.Language.Noun(obj.ID().Kind); n.Feed {
 		done = fetchedWords(o.says.RecallFeed(obj))
 	}
 	_, err := fmt.Fprintf(o.out, "%s: %s\n", kubectlName(obj.ID()), o.out.paint(green, done))

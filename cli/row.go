@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/duration"
 
+	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/unit"
@@ -34,7 +35,7 @@ type column struct {
 // A subject is an object, what it asks for, and how it stands.
 type subject struct {
 	object.Object
-	standing
+	ask.Standing
 	unit     unit.Unit
 	feed     source.Feed
 	revision string
@@ -43,7 +44,7 @@ type subject struct {
 	wide     bool
 }
 
-func (g *getting) tableOf(n Noun, prefix bool) *listing {
+func (g *getting) tableOf(n ask.Noun, prefix bool) *listing {
 	l := &listing{g: g}
 	if prefix {
 		l.prefix = n.Names[0] + "/"
@@ -51,9 +52,9 @@ func (g *getting) tableOf(n Noun, prefix bool) *listing {
 	all := []column{
 		{"NAMESPACE", false, func(s subject) string { return s.Namespace() }},
 		{"NAME", false, func(s subject) string { return l.prefix + s.Name() }},
-		{"READY", false, func(s subject) string { return cmp.Or(s.ready, "Unknown") }},
+		{"READY", false, func(s subject) string { return cmp.Or(s.Ready, "Unknown") }},
 		{"REVISION", false, revisionCell},
-		{"MESSAGE", false, func(s subject) string { return s.message }},
+		{"MESSAGE", false, func(s subject) string { return s.Message }},
 		{"AGE", false, ageCell},
 	}
 	if n.Feed {
@@ -125,8 +126,8 @@ func (l *listing) row(ctx context.Context, o object.Object) []string {
 func (l *listing) sort() { slices.SortFunc(l.rows, slices.Compare) }
 
 func (g *getting) subject(ctx context.Context, o object.Object) subject {
-	s := subject{Object: o, standing: standingOf(o), now: g.now(), wide: g.output == "wide"}
-	asked, err := g.says.Read(o, none{})
+	s := subject{Object: o, Standing: ask.StandingOf(o), now: g.now(), wide: g.output == "wide"}
+	asked, err := g.says.Read(o, ask.Nothing{})
 	if err != nil {
 		return s
 	}
@@ -145,12 +146,12 @@ func (g *getting) waits(ctx context.Context, s subject) string {
 	switch {
 	case s.unit.Paused:
 		return "resume"
-	case s.unit.Name.Name == "" || s.ready == "True":
+	case s.unit.Name.Name == "" || s.Ready == "True":
 		return ""
 	}
 	var on []string
 	for _, dep := range s.unit.After {
-		if o, ok, err := g.at.Cluster.Get(ctx, dep.ID()); err == nil && (!ok || standingOf(o).ready != "True") {
+		if o, ok, err := g.at.Cluster.Get(ctx, dep.ID()); err == nil && (!ok || ask.StandingOf(o).Ready != "True") {
 			on = append(on, shortName(dep, s.Namespace()))
 		}
 	}
@@ -158,7 +159,7 @@ func (g *getting) waits(ctx context.Context, s subject) string {
 	case len(on) > 0:
 	case !g.fetched(ctx, s.unit.Source):
 		on = append(on, s.sourceName())
-	case text(condition(s.Object, "Healthy")["status"]) == "Unknown":
+	case s.Object.Condition("Healthy").Text("status") == "Unknown":
 		on = append(on, "health")
 	}
 	return strings.Join(on, ",")
@@ -167,11 +168,11 @@ func (g *getting) waits(ctx context.Context, s subject) string {
 // fetched reports whether a source has a revision. What can't be known counts
 // as fetched.
 func (g *getting) fetched(ctx context.Context, name source.FeedName) bool {
-	n, err := g.Language.noun(name.Kind)
+	n, err := g.Language.Named(name.Kind)
 	if err != nil {
 		return true
 	}
-	o, ok, err := g.at.Cluster.Get(ctx, n.in(name.Namespace, name.Name))
+	o, ok, err := g.at.Cluster.Get(ctx, n.ID(name.Namespace, name.Name))
 	return err != nil || ok && !g.says.RecallFeed(o).Revision.IsZero()
 }
 
@@ -186,20 +187,11 @@ func revisionCell(s subject) string {
 	if s.wide {
 		return s.revision
 	}
-	return shortRevision(s.revision)
-}
-
-// shortRevision returns "main@sha1:1f0c3d2e" for a longer one.
-func shortRevision(rev string) string {
-	i := strings.LastIndexByte(rev, ':')
-	if i < 0 || len(rev)-i <= 9 {
-		return rev
-	}
-	return rev[:i+9]
+	return ask.ShortRevision(s.revision)
 }
 
 func ageCell(s subject) string {
-	since := created(s.Object)
+	since := s.Object.Time("metadata", "creationTimestamp")
 	if since.IsZero() {
 		return "<unknown>"
 	}

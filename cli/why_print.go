@@ -12,6 +12,9 @@ import (
 	"unicode/utf16"
 
 	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/sane-gitops/sane/ask"
+	"github.com/sane-gitops/sane/diff"
 )
 
 // tell prints the answer.
@@ -26,7 +29,7 @@ func (w *asking) tell() error {
 	w.mismatches(a.Differs)
 	w.strayFields(a.Strays)
 	w.list("Used by:", a.UsedBy, maxUsers)
-	w.list("What could not be learnt:", a.Unknown, maxReasons)
+	w.list("What could not be learnt:", a.Unknown, maxLines)
 	return nil
 }
 
@@ -59,13 +62,13 @@ func (w *asking) line(indent int, c colour, text string) {
 	io.WriteString(w.out, strings.Repeat(" ", indent)+w.out.paint(c, text)+"\n")
 }
 
-func (w *asking) headline(r *reason) {
+func (w *asking) headline(r *ask.Reason) {
 	w.line(0, bold, w.sentence(r))
 	w.details(2, r)
 }
 
 // sentence returns what a reason says, and since when.
-func (w *asking) sentence(r *reason) string {
+func (w *asking) sentence(r *ask.Reason) string {
 	s := safe(r.Says)
 	if r.About != "" {
 		s = safe(r.About) + ": " + s
@@ -77,7 +80,7 @@ func (w *asking) sentence(r *reason) string {
 }
 
 // details prints what else is known of a reason.
-func (w *asking) details(indent int, r *reason) {
+func (w *asking) details(indent int, r *ask.Reason) {
 	for _, m := range r.More {
 		w.line(indent, plain, safe(m))
 	}
@@ -97,12 +100,12 @@ func (w *asking) details(indent int, r *reason) {
 }
 
 // reasons prints what led to r, the first cause first.
-func (w *asking) reasons(r *reason) {
+func (w *asking) reasons(r *ask.Reason) {
 	if len(r.Because) == 0 {
 		return
 	}
 	title := "Why, the first cause first:"
-	if r.well {
+	if r.Well {
 		title = "Not all is well, the first cause first:"
 	}
 	fmt.Fprintf(w.out, "\n%s\n", title)
@@ -113,7 +116,7 @@ func (w *asking) reasons(r *reason) {
 
 // chain prints what led to r, and r after it. It returns how many steps there
 // are before r.
-func (w *asking) chain(r *reason) int {
+func (w *asking) chain(r *ask.Reason) int {
 	steps := 0
 	for _, b := range r.Because {
 		steps = max(steps, w.chain(b)+1)
@@ -162,7 +165,7 @@ func (t *table) fact(name, text string) {
 	}
 }
 
-func unitCell(k *keeper) string {
+func unitCell(k *ask.Keeper) string {
 	switch {
 	case k.Unit == "":
 		return "nobody"
@@ -172,7 +175,7 @@ func unitCell(k *keeper) string {
 	return k.Unit + ": " + k.State
 }
 
-func fileCell(o *origin) string {
+func fileCell(o *ask.Origin) string {
 	if o.Line == 0 {
 		return o.File
 	}
@@ -180,11 +183,11 @@ func fileCell(o *origin) string {
 }
 
 // revisionLine returns a revision, who made it and when, and what they called it.
-func (w *asking) revisionLine(o *origin) string {
+func (w *asking) revisionLine(o *ask.Origin) string {
 	if o.Revision == "" {
 		return ""
 	}
-	s := shortRevision(o.Revision)
+	s := ask.ShortRevision(o.Revision)
 	if o.Author != "" {
 		s += ", by " + o.Author
 	}
@@ -207,7 +210,7 @@ func (w *asking) by(who string, since time.Time) string {
 	return ", by " + who + ", " + w.ago(since)
 }
 
-func (w *asking) mismatches(all []mismatch) {
+func (w *asking) mismatches(all []diff.Mismatch) {
 	if len(all) == 0 {
 		return
 	}
@@ -227,7 +230,7 @@ func orNone(s string) string {
 	return safe(s)
 }
 
-func (w *asking) strayFields(all []stray) {
+func (w *asking) strayFields(all []diff.Stray) {
 	if len(all) == 0 {
 		return
 	}
@@ -280,4 +283,11 @@ func safe(s string) string {
 		}
 	}
 	return b.String()
+}
+
+func times(n int64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }

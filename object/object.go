@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"maps"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -78,11 +79,11 @@ func (o Object) Unstructured() *unstructured.Unstructured {
 // ID returns the object's name.
 func (o Object) ID() ID {
 	group, _ := splitVersion(o.APIVersion())
-	return ID{Kind{group, o.str("kind")}, o.Namespace(), o.Name()}
+	return ID{Kind{group, o.Text("kind")}, o.Namespace(), o.Name()}
 }
 
 // APIVersion returns "apps/v1", or "v1" in the core group.
-func (o Object) APIVersion() string { return o.str("apiVersion") }
+func (o Object) APIVersion() string { return o.Text("apiVersion") }
 
 // Version returns the version alone: "v1" of "apps/v1".
 func (o Object) Version() string {
@@ -98,31 +99,24 @@ func splitVersion(apiVersion string) (group, version string) {
 }
 
 // Name returns metadata.name.
-func (o Object) Name() string { return o.str("metadata", "name") }
+func (o Object) Name() string { return o.Text("metadata", "name") }
 
 // Namespace returns metadata.namespace.
-func (o Object) Namespace() string { return o.str("metadata", "namespace") }
+func (o Object) Namespace() string { return o.Text("metadata", "namespace") }
 
 // UID returns metadata.uid.
-func (o Object) UID() string { return o.str("metadata", "uid") }
+func (o Object) UID() string { return o.Text("metadata", "uid") }
 
 // ResourceVersion returns metadata.resourceVersion.
-func (o Object) ResourceVersion() string { return o.str("metadata", "resourceVersion") }
+func (o Object) ResourceVersion() string { return o.Text("metadata", "resourceVersion") }
 
 // Generation returns metadata.generation.
 func (o Object) Generation() int64 {
-	n, _ := o.Get("metadata", "generation")
-	switch n := n.(type) {
-	case int64:
-		return n
-	case float64:
-		return int64(n)
-	}
-	return 0
+	return o.Number("metadata", "generation")
 }
 
 // Deleting reports whether the object waits to be deleted.
-func (o Object) Deleting() bool { return o.str("metadata", "deletionTimestamp") != "" }
+func (o Object) Deleting() bool { return o.Text("metadata", "deletionTimestamp") != "" }
 
 // Finalizers returns metadata.finalizers.
 func (o Object) Finalizers() []string {
@@ -144,10 +138,10 @@ func (o Object) Labels() map[string]string { return o.strs("metadata", "labels")
 func (o Object) Annotations() map[string]string { return o.strs("metadata", "annotations") }
 
 // Label returns one label, or "".
-func (o Object) Label(key string) string { return o.str("metadata", "labels", key) }
+func (o Object) Label(key string) string { return o.Text("metadata", "labels", key) }
 
 // Annotation returns one annotation, or "".
-func (o Object) Annotation(key string) string { return o.str("metadata", "annotations", key) }
+func (o Object) Annotation(key string) string { return o.Text("metadata", "annotations", key) }
 
 // Get returns the value at a path of keys, and whether there is one.
 // It must not be changed.
@@ -165,10 +159,42 @@ func (o Object) Get(path ...string) (any, bool) {
 	return v, v != nil
 }
 
-func (o Object) str(path ...string) string {
+// Text returns the text at a path of keys, or "" if there is none.
+func (o Object) Text(path ...string) string {
 	v, _ := o.Get(path...)
 	s, _ := v.(string)
 	return s
+}
+
+// Number returns the whole number at a path of keys, or 0 if there is none.
+func (o Object) Number(path ...string) int64 {
+	n, _ := o.Get(path...)
+	switch n := n.(type) {
+	case int64:
+		return n
+	case float64:
+		return int64(n)
+	}
+	return 0
+}
+
+// Time returns the RFC 3339 time at a path of keys; zero if there is none.
+func (o Object) Time(path ...string) time.Time {
+	t, _ := time.Parse(time.RFC3339Nano, o.Text(path...))
+	return t
+}
+
+// Condition returns the condition of a type in the object's status, as if it
+// were an object; zero if there is none.
+func (o Object) Condition(kind string) Object {
+	v, _ := o.Get("status", "conditions")
+	list, _ := v.([]any)
+	for _, c := range list {
+		if m, ok := c.(map[string]any); ok && m["type"] == kind {
+			return Object{m}
+		}
+	}
+	return Object{}
 }
 
 func (o Object) strs(path ...string) map[string]string {

@@ -89,18 +89,18 @@ func flatten(o Object) ([]Object, error) {
 		return nil, nil
 	}
 	items, ok := o.body["items"].([]any)
-	if !ok || !strings.HasSuffix(o.str("kind"), "List") {
+	if !ok || !strings.HasSuffix(o.Text("kind"), "List") {
 		return []Object{o}, o.Check()
 	}
 	var objects []Object
 	for i, item := range items {
 		m, ok := item.(map[string]any)
 		if !ok {
-			return nil, fmt.Errorf("%s: item %d is not an object", o.str("kind"), i)
+			return nil, fmt.Errorf("%s: item %d is not an object", o.Text("kind"), i)
 		}
 		found, err := flatten(Object{m})
 		if err != nil {
-			return nil, fmt.Errorf("%s: item %d: %w", o.str("kind"), i, err)
+			return nil, fmt.Errorf("%s: item %d: %w", o.Text("kind"), i, err)
 		}
 		objects = append(objects, found...)
 	}
@@ -111,12 +111,12 @@ func flatten(o Object) ([]Object, error) {
 // metadata.name o lacks, or nil.
 func (o Object) Check() error {
 	switch {
-	case o.str("kind") == "":
+	case o.Text("kind") == "":
 		return fmt.Errorf("object %q has no kind", o.Name())
 	case o.APIVersion() == "":
-		return fmt.Errorf("%s %q has no apiVersion", o.str("kind"), o.Name())
+		return fmt.Errorf("%s %q has no apiVersion", o.Text("kind"), o.Name())
 	case o.Name() == "":
-		return fmt.Errorf("%s has no metadata.name", o.str("kind"))
+		return fmt.Errorf("%s has no metadata.name", o.Text("kind"))
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cli"
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/cluster/kube"
@@ -28,8 +29,8 @@ import (
 func program() cli.Program {
 	return cli.Program{
 		Version: version(),
-		Language: cli.Language{
-			Nouns: []cli.Noun{
+		Language: ask.Language{
+			Nouns: []ask.Noun{
 				{Kind: flux.Kustomization, Names: []string{"kustomization", "kustomizations", "ks"}},
 				{Kind: flux.GitRepository, Names: []string{"gitrepository", "gitrepositories", "gitrepo", "git"}, Feed: true},
 				{Kind: flux.OCIRepository, Names: []string{"ocirepository", "ocirepositories", "ocirepo", "oci"}, Feed: true},
@@ -37,6 +38,7 @@ func program() cli.Program {
 			},
 			Request: "reconcile.fluxcd.io/requestedAt",
 			Pause:   []string{"spec", "suspend"},
+			Approve: flux.Approve,
 			Gates:   []string{flux.ExternalArtifact.Name},
 		},
 		Connect:   connect,
@@ -104,11 +106,11 @@ func equip(p *cli.Place, e cli.Equipment) (*cli.Gear, error) {
 	if err != nil {
 		return nil, errors.Join(err, pool.Close(), closeSources())
 	}
-	g := &cli.Gear{
+	g := &cli.Gear{Gear: ask.Gear{
 		Sources:  sources,
 		Renderer: keeper,
 		Close:    func() error { return errors.Join(keeper.Close(), pool.Close(), closeSources()) },
-	}
+	}}
 	if !e.Quiet {
 		if g.Sinks, err = sinks(p, e); err != nil {
 			return nil, errors.Join(err, g.Close())

@@ -14,6 +14,10 @@ import (
 	"github.com/sane-gitops/sane/unit"
 )
 
+// Approve is the annotation by which somebody approves of deletions that are
+// held: it has the digest of those that are meant.
+const Approve = "sane-gitops.io/approve"
+
 const (
 	sourceGroup    = "source.toolkit.fluxcd.io"
 	kustomizeGroup = "kustomize.toolkit.fluxcd.io"
@@ -21,7 +25,6 @@ const (
 
 	requestedAt = "reconcile.fluxcd.io/requestedAt"
 	finalizer   = "finalizers.fluxcd.io"
-	approve     = "sane-gitops.io/approve" // ours: a digest of deletions that are meant
 
 	ownerName      = kustomizeGroup + "/name"
 	ownerNamespace = kustomizeGroup + "/namespace"

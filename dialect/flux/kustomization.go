@@ -58,7 +58,7 @@ func (f flux) read(u *unit.Unit, ks kustomizev1.Kustomization) {
 		Name:      spec.SourceRef.Name,
 	}
 	u.Recipe = render.Recipe{Dir: inside(spec.Path), Overlay: overlay(spec)}
-	u.Policy.Prune, u.Policy.Replace, u.Policy.Approved = spec.Prune, spec.Force, ks.Annotations[approve]
+	u.Policy.Prune, u.Policy.Replace, u.Policy.Approved = spec.Prune, spec.Force, ks.Annotations[Approve]
 	u.Policy.Early = f.Early
 	for _, dep := range spec.DependsOn {
 		after := unit.Name{Kind: Kustomization, Namespace: cmp.Or(dep.Namespace, ns), Name: dep.Name}

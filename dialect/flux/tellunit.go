@@ -68,7 +68,7 @@ func words(u unit.Unit, err error) string {
 		return fmt.Sprintf("%s.%s %q not found", u.Source.Kind, sourceGroup, u.Source.Name)
 	}
 	if h := new(unit.HeldError); errors.As(err, &h) {
-		err = fmt.Errorf("%w; if that is meant, annotate it with %s=%s", err, approve, h.Approval)
+		err = fmt.Errorf("%w; if that is meant, annotate it with %s=%s", err, Approve, h.Approval)
 	}
 	if u.Deleting && !errors.Is(err, unit.ErrLeft) {
 		err = fmt.Errorf("%w; set spec.deletionPolicy to Orphan to leave its objects where they are", err)

@@ -23,8 +23,9 @@ var layers = [][]string{
 	{"source/unpack", "source/shared", "source/web"},
 	{"render", "plan"},
 	{"unit", "cluster", "report"},
-	{"apply", "observe", "dialect"},
+	{"apply", "observe", "dialect", "diff"},
 	{"source/*", "render/*", "cluster/*", "report/*", "dialect/*", "engine", "install", "internal/*", "plan/plantest"},
+	{"ask"},
 	{"cli", "web", "bench"},
 	{"cmd/*"},
 }

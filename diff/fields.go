@@ -1,4 +1,4 @@
-package cli
+package diff
 
 import (
 	"encoding/json"
@@ -11,8 +11,8 @@ import (
 	"github.com/sane-gitops/sane/object"
 )
 
-// A mismatch is a field in which an object is not as it is wanted.
-type mismatch struct {
+// A Mismatch is a field in which an object is not as it is wanted.
+type Mismatch struct {
 	Field string    `json:"field"`
 	Is    string    `json:"is,omitempty"`     // "" if it is not there
 	Want  string    `json:"wanted,omitempty"` // "" if it is not to be there
@@ -20,9 +20,9 @@ type mismatch struct {
 	Since time.Time `json:"since,omitzero"`
 }
 
-// mismatchesOf returns the fields in which two states of an object differ, each
+// Mismatches returns the fields in which two states of an object differ, each
 // with who owns it in owned, which is the first state with its managedFields.
-func mismatchesOf(live, would, owned object.Object) []mismatch {
+func Mismatches(live, would, owned object.Object) []Mismatch {
 	c := comparing{owned: owned}
 	c.value(live.Body(), would.Body())
 	return c.all
@@ -31,7 +31,7 @@ func mismatchesOf(live, would, owned object.Object) []mismatch {
 // A comparing is a look for mismatches.
 type comparing struct {
 	owned object.Object
-	all   []mismatch
+	all   []Mismatch
 	name  string // where it looks
 	path  []fieldStep
 }
@@ -86,7 +86,7 @@ func (g *comparing) fields(live, would map[string]any) {
 
 func (g *comparing) add(live, would any) {
 	by, since := ownerAt(g.owned, g.path)
-	g.all = append(g.all, mismatch{strings.TrimPrefix(g.name, "."), shortly(live), shortly(would), by, since})
+	g.all = append(g.all, Mismatch{strings.TrimPrefix(g.name, "."), shortly(live), shortly(would), by, since})
 }
 
 // shortly returns a value on a short line; "" for one that is not there.
@@ -106,9 +106,9 @@ func shortly(v any) string {
 	}
 }
 
-// over returns an object with the fields of another set over its own, as an apply
+// Over returns an object with the fields of another set over its own, as an apply
 // leaves it as far as can be told without the server.
-func over(live, want object.Object) object.Object {
+func Over(live, want object.Object) object.Object {
 	merged, _ := merge(live.Body(), want.Body()).(map[string]any)
 	return object.Of(merged)
 }
@@ -142,4 +142,13 @@ func merge(live, want any) any {
 		return out
 	}
 	return want
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+func clip(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
 }

@@ -1,4 +1,6 @@
-package cli
+// Package diff says how two states of an object differ, and who owns what
+// differs, without giving away what is secret.
+package diff
 
 import (
 	"encoding/json"
@@ -10,24 +12,36 @@ import (
 	"strings"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/sane-gitops/sane/object"
 )
 
-// A diffLine is a line of YAML that is in both objects (' '), in the old one
+// A Line is a line of YAML that is in both objects (' '), in the old one
 // ('-') or in the new one ('+').
-type diffLine struct {
-	mark byte
-	text string
+type Line struct {
+	Mark byte
+	Text string
 }
 
-// A difference is the fields in which two JSON values differ.
-type difference struct {
-	lines  []diffLine // YAML: the fields, and the ones that they are in
-	fields []string   // their names, if both values are there: "spec.containers[web].image"
+// A Difference is the fields in which two JSON values differ.
+type Difference struct {
+	Lines  []Line   // YAML: the fields, and the ones that they are in
+	Fields []string // their names, if both values are there: "spec.containers[web].image"
 }
 
-// diffOf returns the difference between two values, of which nil is one that is
-// not there. Items of lists that have names are known by them.
-func diffOf(old, now any) difference {
+// Of returns the difference between two states of an object, of which a zero one
+// is not there. Items of lists that have names are known by them.
+func Of(old, now object.Object) Difference { return values(body(old), body(now)) }
+
+// body returns o's JSON form; nil for an object that is not there.
+func body(o object.Object) any {
+	if o.IsZero() {
+		return nil
+	}
+	return o.Body()
+}
+
+func values(old, now any) Difference {
 	var d differ
 	switch {
 	case old == nil && now == nil:
@@ -38,12 +52,12 @@ func diffOf(old, now any) difference {
 	default:
 		d.value(0, old, now)
 	}
-	return d.difference
+	return d.Difference
 }
 
 // A differ looks for differences.
 type differ struct {
-	difference
+	Difference
 	at string // the field that is being looked at
 }
 
@@ -56,10 +70,10 @@ func (d *differ) in(step string, look func()) {
 }
 
 // differs notes that the field that is being looked at differs.
-func (d *differ) differs() { d.fields = append(d.fields, strings.TrimPrefix(d.at, ".")) }
+func (d *differ) differs() { d.Fields = append(d.Fields, strings.TrimPrefix(d.at, ".")) }
 
 func (d *differ) put(mark byte, indent int, text string) {
-	d.lines = append(d.lines, diffLine{mark, strings.Repeat("  ", indent) + text})
+	d.Lines = append(d.Lines, Line{mark, strings.Repeat("  ", indent) + text})
 }
 
 // all puts the whole of a value.

@@ -1,4 +1,4 @@
-package cli
+package ask
 
 import (
 	"cmp"
@@ -9,11 +9,11 @@ import (
 	"strings"
 
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/diff"
 	"github.com/sane-gitops/sane/health"
 	"github.com/sane-gitops/sane/health/expr"
 	"github.com/sane-gitops/sane/inventory"
 	"github.com/sane-gitops/sane/object"
-	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/unit"
 )
 
@@ -24,127 +24,116 @@ const running = "see whether the controller runs: kubectl get pods -A -l app=san
 const heldReason = "DeletionHeld"
 
 // unit says how a unit stands, and why.
-func (w *asking) unit(ctx context.Context, o object.Object) *reason {
+func (w *asking) unit(ctx context.Context, o object.Object) *Reason {
 	id := o.ID()
 	r := w.unitState(o)
 	if w.told[id] {
 		return r // as it was explained, or is being: units may wait for each other
 	}
 	w.told[id] = true
-	asked, err := w.says.Read(o, none{})
+	asked, err := w.Dialect.Read(o, Nothing{})
 	if err != nil || len(asked.Units) == 0 {
 		w.unknown("what %s asks for: %v", id, err)
 		return r
 	}
-	u, s := asked.Units[0], standingOf(o)
+	u, s := asked.Units[0], StandingOf(o)
 	if u.Paused {
 		r.Because = append(r.Because, w.pausedBy(o))
 	}
 	r.Because = append(r.Because, w.neglected(o, s)...)
 	r.Because = append(r.Because, w.sourceOf(ctx, u)...)
-	if s.ready != "True" {
+	if s.Ready != "True" {
 		r.Because = append(r.Because, w.others(ctx, o, u)...)
 		r.Because = append(r.Because, w.failures(ctx, o, u, s)...)
 	}
 	r.Because = append(r.Because, w.objects(ctx, o, u)...)
-	r.Events = w.warnings(ctx, o, s.message)
+	r.Events = w.warnings(ctx, o, s.Message)
 	return r
 }
 
 // unitState says how a unit stands in a line.
-func (w *asking) unitState(o object.Object) *reason {
-	s, st := standingOf(o), w.says.RecallUnit(o)
-	r := &reason{About: o.ID().String(), Since: changedAt(condition(o, "Ready"))}
-	s.current = s.current || w.Language.paused(o) // what is suspended is not looked at again
+func (w *asking) unitState(o object.Object) *Reason {
+	s, st := StandingOf(o), w.Dialect.RecallUnit(o)
+	r := &Reason{About: o.ID().String(), Since: changedAt(o.Condition("Ready"))}
+	s.Current = s.Current || w.Language.Paused(o) // what is suspended is not looked at again
 	switch {
-	case s.ready == "True" && s.current:
-		r.Says, r.well = "ready at "+st.Applied.Name, true
-	case s.ready == "":
+	case s.Ready == "True" && s.Current:
+		r.Says, r.Well = "ready at "+st.Applied.Name, true
+	case s.Ready == "":
 		r.Says, r.Since = "not ready: nothing is said of it yet", created(o)
-	case !s.current:
+	case !s.Current:
 		r.Says = "not ready: it was edited, and nothing is said of that yet"
-	case s.ready == "Unknown":
-		r.Says = "not ready yet: " + cmp.Or(s.doing, s.message)
+	case s.Ready == "Unknown":
+		r.Says = "not ready yet: " + cmp.Or(s.Doing, s.Message)
 	default:
-		first, rest, _ := strings.Cut(s.message, "\n")
-		r.Says = "not ready: " + s.reason + ": " + first
+		first, rest, _ := strings.Cut(s.Message, "\n")
+		r.Says = "not ready: " + s.Reason + ": " + first
 		if n := strings.Count(rest, "\n"); rest != "" {
 			r.Says += fmt.Sprintf(" (and %d more)", n+1)
 		}
 	}
-	if deleting := stringAt(o, "metadata", "deletionTimestamp"); deleting != "" {
-		r.Says, r.Since = "being deleted; "+r.Says, at(deleting)
+	if deleting := o.Text("metadata", "deletionTimestamp"); deleting != "" {
+		r.Says, r.Since = "being deleted; "+r.Says, o.Time("metadata", "deletionTimestamp")
 	}
-	if w.Language.paused(o) {
-		r.Says, r.well = "suspended; "+r.Says, false
+	if w.Language.Paused(o) {
+		r.Says, r.Well = "suspended; "+r.Says, false
 	}
 	return r
 }
 
 // pausedBy says who asked for an object to be left alone, and since when.
-func (w *asking) pausedBy(o object.Object) *reason {
-	who, since := ownerAt(o, fieldPath(w.Language.Pause...))
-	return &reason{
+func (w *asking) pausedBy(o object.Object) *Reason {
+	who, since := diff.Owner(o, w.Language.Pause...)
+	return &Reason{
 		About: o.ID().String(), Since: since,
 		Says: strings.Join(w.Language.Pause, ".") + " was set by " + cmp.Or(who, "somebody unknown"),
-		Do:   "sane resume " + w.sayable(o.ID()),
+		Do:   "sane resume " + w.Language.Sayable(o.ID()),
 	}
 }
 
 // neglected says that no controller has looked at an object as it is now.
-func (w *asking) neglected(o object.Object, s standing) []*reason {
-	if s.current || w.Language.paused(o) {
+func (w *asking) neglected(o object.Object, s Standing) []*Reason {
+	if s.Current || w.Language.Paused(o) {
 		return nil
 	}
-	_, since := ownerAt(o, fieldPath("spec"))
-	return []*reason{{
+	_, since := diff.Owner(o, "spec")
+	return []*Reason{{
 		About: o.ID().String(), Since: since, Do: running,
 		Says: fmt.Sprintf("no controller has looked at generation %d", o.Generation()),
 	}}
 }
 
 // sourceOf says what is wrong with a unit's source.
-func (w *asking) sourceOf(ctx context.Context, u unit.Unit) []*reason {
-	id := w.feedID(u.Source)
+func (w *asking) sourceOf(ctx context.Context, u unit.Unit) []*Reason {
+	id := w.Feed(u.Source)
 	if id.Name == "" {
-		return []*reason{{About: u.Source.String(), Says: "a source of a kind that is not supported"}}
+		return []*Reason{{About: u.Source.String(), Says: "a source of a kind that is not supported"}}
 	}
-	o, there, err := w.at.Cluster.Get(ctx, id)
+	o, there, err := w.Cluster.Get(ctx, id)
 	switch {
 	case err != nil:
 		w.unknown("source %s: %v", id, err)
 		return nil
 	case !there:
-		return []*reason{{About: id.String(), Says: "not there", Do: "create it, or mend the reference in " + u.Name.String()}}
+		return []*Reason{{About: id.String(), Says: "not there", Do: "create it, or mend the reference in " + u.Name.String()}}
 	}
 	r := w.sourceState(ctx, o)
-	if standingOf(o).ready == "True" && standingOf(o).current && !w.Language.paused(o) {
+	if StandingOf(o).Ready == "True" && StandingOf(o).Current && !w.Language.Paused(o) {
 		return nil
 	}
-	return []*reason{r}
-}
-
-// feedID returns the name of the object that asks for a feed; zero if its kind
-// is not known.
-func (w *asking) feedID(name source.FeedName) object.ID {
-	for _, k := range w.says.Kinds() {
-		if k.Name == name.Kind {
-			return object.ID{Kind: k, Namespace: name.Namespace, Name: name.Name}
-		}
-	}
-	return object.ID{}
+	return []*Reason{r}
 }
 
 // others says what is wrong with the units that must be ready first.
-func (w *asking) others(ctx context.Context, self object.Object, u unit.Unit) []*reason {
-	var out []*reason
+func (w *asking) others(ctx context.Context, self object.Object, u unit.Unit) []*Reason {
+	var out []*Reason
 	for _, name := range u.After {
-		o, there, err := w.at.Cluster.Get(ctx, name.ID())
+		o, there, err := w.Cluster.Get(ctx, name.ID())
 		switch {
 		case err != nil:
 			w.unknown("dependency %s: %v", name, err)
 		case !there:
-			out = append(out, &reason{About: name.String(), Says: "not there", Do: "create it, or take it out of spec.dependsOn of " + u.Name.String()})
+			out = append(out, &Reason{About: name.String(), Says: "not there", Do: "create it, or take it out of spec.dependsOn of " + u.Name.String()})
 		default:
 			out = append(out, w.gates(ctx, self, o, u)...)
 		}
@@ -154,19 +143,19 @@ func (w *asking) others(ctx context.Context, self object.Object, u unit.Unit) []
 
 // gates says why a unit that is there does not let another come after it: it is
 // not ready, or an expression over both does not hold.
-func (w *asking) gates(ctx context.Context, self, o object.Object, u unit.Unit) []*reason {
+func (w *asking) gates(ctx context.Context, self, o object.Object, u unit.Unit) []*Reason {
 	ready := w.unitReady(ctx, o, u)
-	var out []*reason
+	var out []*Reason
 	for _, g := range u.Gates {
 		if g.After.ID() != o.ID() {
 			continue
 		}
 		ready = ready || !g.Also // the expression alone counts
 		if why := shut(g, self, o); why != "" {
-			out = append(out, &reason{About: o.ID().String(), Says: why + ": " + g.Expr})
+			out = append(out, &Reason{About: o.ID().String(), Says: why + ": " + g.Expr})
 		}
 	}
-	if !ready || len(out) > 0 && standingOf(o).ready != "True" {
+	if !ready || len(out) > 0 && StandingOf(o).Ready != "True" {
 		out = append(out, w.unit(ctx, o))
 	}
 	return out
@@ -190,39 +179,39 @@ func shut(g unit.Gate, self, dep object.Object) string {
 // unitReady reports whether a unit is ready for another to come after it: where
 // they have one source, at its revision.
 func (w *asking) unitReady(ctx context.Context, o object.Object, for_ unit.Unit) bool {
-	s := standingOf(o)
-	if s.ready != "True" || !s.current {
+	s := StandingOf(o)
+	if s.Ready != "True" || !s.Current {
 		return false
 	}
-	asked, err := w.says.Read(o, none{})
+	asked, err := w.Dialect.Read(o, Nothing{})
 	if err != nil || len(asked.Units) == 0 || asked.Units[0].Source != for_.Source {
 		return true
 	}
-	f, there, err := w.at.Cluster.Get(ctx, w.feedID(for_.Source))
-	return err != nil || !there || w.says.RecallFeed(f).Revision.Name == w.says.RecallUnit(o).Applied.Name
+	f, there, err := w.Cluster.Get(ctx, w.Feed(for_.Source))
+	return err != nil || !there || w.Dialect.RecallFeed(f).Revision.Name == w.Dialect.RecallUnit(o).Applied.Name
 }
 
 // failures says what a unit's own condition says went wrong, a line for each
 // error where there are several.
-func (w *asking) failures(ctx context.Context, o object.Object, u unit.Unit, s standing) []*reason {
-	var out []*reason
-	if lines := strings.Split(s.message, "\n"); len(lines) > 1 {
+func (w *asking) failures(ctx context.Context, o object.Object, u unit.Unit, s Standing) []*Reason {
+	var out []*Reason
+	if lines := strings.Split(s.Message, "\n"); len(lines) > 1 {
 		for _, l := range lines {
 			if l = strings.TrimSpace(l); l != "" {
-				out = append(out, &reason{About: o.ID().String(), Says: l})
+				out = append(out, &Reason{About: o.ID().String(), Says: l})
 			}
 		}
 	}
-	if s.reason == heldReason {
+	if s.Reason == heldReason {
 		out = append(out, w.held(ctx, o, u))
 	}
 	return limited(out)
 }
 
 // held says what would be deleted if somebody approved.
-func (w *asking) held(ctx context.Context, o object.Object, u unit.Unit) *reason {
-	st := w.says.RecallUnit(o)
-	r := &reason{
+func (w *asking) held(ctx context.Context, o object.Object, u unit.Unit) *Reason {
+	st := w.Dialect.RecallUnit(o)
+	r := &Reason{
 		About: o.ID().String(), Says: "waits until somebody approves what it would delete",
 		Do: "approve it as the message says, if it is meant; or put back what is missing",
 	}
@@ -251,8 +240,8 @@ func (w *asking) deleted(ctx context.Context, u unit.Unit, ids []object.ID) (lin
 			return append(lines, fmt.Sprintf("and up to %d more", len(ids)-i))
 		}
 		o, known := w.look(ctx, id)
-		owner, _ := w.says.Owner(o.Labels())
-		asks := w.says.Exempt(o)
+		owner, _ := w.Dialect.Owner(o.Labels())
+		asks := w.Dialect.Exempt(o)
 		if known && (o.IsZero() || owner != u.Name || asks.Keep || asks.Ignore) {
 			continue
 		}
@@ -262,8 +251,8 @@ func (w *asking) deleted(ctx context.Context, u unit.Unit, ids []object.ID) (lin
 }
 
 // objects says which of a unit's objects are not healthy, and why.
-func (w *asking) objects(ctx context.Context, o object.Object, u unit.Unit) []*reason {
-	owned := w.says.RecallUnit(o).Owned
+func (w *asking) objects(ctx context.Context, o object.Object, u unit.Unit) []*Reason {
+	owned := w.Dialect.RecallUnit(o).Owned
 	if afar(u) {
 		if len(owned) > 0 {
 			w.unknown("the objects of %s: they are in another cluster; ask there", u.Name)
@@ -274,7 +263,7 @@ func (w *asking) objects(ctx context.Context, o object.Object, u unit.Unit) []*r
 	if err != nil {
 		w.unknown("health by the expressions of %s: %v", u.Name, err)
 	}
-	var out []*reason
+	var out []*Reason
 	applied := w.appliedAll(o)
 	for _, o := range w.live(ctx, u, owned) {
 		if o.id == w.about || o.IsZero() && !applied {
@@ -294,8 +283,8 @@ func afar(u unit.Unit) bool { return u.Target.Kubeconfig != "" || u.Target.Err !
 // appliedAll reports whether a unit says that all that it wants has been applied,
 // so that what is missing is a cause rather than an effect.
 func (w *asking) appliedAll(o object.Object) bool {
-	healthy := text(condition(o, "Healthy")["status"])
-	return standingOf(o).ready == "True" || healthy == "False" || healthy == "Unknown"
+	healthy := o.Condition("Healthy").Text("status")
+	return StandingOf(o).Ready == "True" || healthy == "False" || healthy == "Unknown"
 }
 
 // A found is an object that was looked for; zero if it is not there.
@@ -375,7 +364,7 @@ func (w *asking) gatherAll(ctx context.Context, u unit.Unit, owned inventory.Set
 // none.
 func (w *asking) gather(ctx context.Context, at scope, u unit.Unit, seen map[object.ID]object.Object) error {
 	sel := cluster.Selection{Kind: at.kind, Namespace: at.namespace, Labels: selectorOf(u.Owner.Labels), Metadata: quiet(at.kind, u)}
-	for o, err := range w.at.Cluster.List(ctx, sel) {
+	for o, err := range w.Cluster.List(ctx, sel) {
 		if errors.Is(err, cluster.ErrNoKind) {
 			return nil
 		}
@@ -389,7 +378,7 @@ func (w *asking) gather(ctx context.Context, at scope, u unit.Unit, seen map[obj
 
 // look gets an object, zero if it is not there, and reports whether it could.
 func (w *asking) look(ctx context.Context, id object.ID) (object.Object, bool) {
-	o, _, err := w.at.Cluster.Get(ctx, id)
+	o, _, err := w.Cluster.Get(ctx, id)
 	if err != nil && !errors.Is(err, cluster.ErrNoKind) {
 		w.unknown("health of %s: %v", id, err)
 		return o, false
@@ -407,15 +396,10 @@ func selectorOf(labels map[string]string) string {
 }
 
 // limited returns the first of many reasons, and how many more there are.
-func limited(all []*reason) []*reason {
+func limited(all []*Reason) []*Reason {
 	n := len(all) - maxReasons
 	if n <= 0 {
 		return all
 	}
-	return append(slices.Clip(all[:maxReasons]), &reason{Says: fmt.Sprintf("%d more things are wrong", n)})
-}
-
-func stringAt(o object.Object, path ...string) string {
-	v, _ := o.Get(path...)
-	return text(v)
+	return append(slices.Clip(all[:maxReasons]), &Reason{Says: fmt.Sprintf("%d more things are wrong", n)})
 }

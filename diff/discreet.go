@@ -1,4 +1,4 @@
-package cli
+package diff
 
 import (
 	"reflect"
@@ -9,28 +9,29 @@ import (
 	"github.com/sane-gitops/sane/render"
 )
 
-// discreet returns two states of one object without what is secret in them,
-// and without what is in the other one where that is secret.
-func discreet(old, now object.Object, secrets []string) (object.Object, object.Object) {
+// Discreet returns two states of one object without what is secret in them,
+// and without what is in the other one where that is secret: keys and values, as
+// [render.Texts] has them.
+func Discreet(old, now object.Object, secrets []string) (object.Object, object.Object) {
 	if len(secrets) == 0 {
 		return old, now
 	}
-	d := discretion(secrets)
+	d := Secrets(secrets)
 	return object.Of(d.in(old.Body(), now.Body(), hidden)), object.Of(d.in(now.Body(), old.Body(), changed))
 }
 
-// discretion are the keys and values that must not be shown.
-type discretion []string
+// Secrets are the keys and values that must not be shown.
+type Secrets []string
 
 // in returns m without what is secret in it or in other. Where the two differ,
 // word is shown instead.
-func (d discretion) in(m, other map[string]any, word string) map[string]any {
+func (d Secrets) in(m, other map[string]any, word string) map[string]any {
 	if m == nil {
 		return nil
 	}
 	out := make(map[string]any, len(m))
 	for key, v := range m {
-		if d.tells(key) {
+		if d.Tells(key) {
 			out[hidden] = hidden
 			continue
 		}
@@ -39,8 +40,8 @@ func (d discretion) in(m, other map[string]any, word string) map[string]any {
 	return out
 }
 
-func (d discretion) value(v, other any, word string) any {
-	if d.tells(v) || d.tells(other) {
+func (d Secrets) value(v, other any, word string) any {
+	if d.Tells(v) || d.Tells(other) {
 		if other != nil && !reflect.DeepEqual(v, other) {
 			return word
 		}
@@ -82,7 +83,7 @@ func counterpart(item any, i int, list []any) any {
 }
 
 // tells reports whether a value tells anything secret.
-func (d discretion) tells(v any) bool {
+func (d Secrets) Tells(v any) bool {
 	switch v.(type) {
 	case nil, map[string]any, []any:
 		return false

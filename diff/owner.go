@@ -1,4 +1,4 @@
-package cli
+package diff
 
 import (
 	"encoding/json"
@@ -23,7 +23,7 @@ func stewards(o object.Object) []steward {
 	var out []steward
 	for _, e := range list {
 		m := child(e)
-		out = append(out, steward{text(m["manager"]), text(m["operation"]), text(m["subresource"]), at(m["time"]), child(m["fieldsV1"])})
+		out = append(out, steward{text(m["manager"]), text(m["operation"]), text(m["subresource"]), object.Of(m).Time("time"), child(m["fieldsV1"])})
 	}
 	return out
 }
@@ -110,6 +110,12 @@ func same(a, b any) bool {
 	return reflect.DeepEqual(a, b)
 }
 
+// Owner returns who last became an owner of the field at a path of names, and
+// when; "" if nobody is.
+func Owner(o object.Object, path ...string) (manager string, since time.Time) {
+	return ownerAt(o, fieldPath(path...))
+}
+
 // ownerAt returns who last became an owner of the field at a path, and when; ""
 // if nobody is.
 func ownerAt(o object.Object, path []fieldStep) (manager string, since time.Time) {
@@ -121,20 +127,20 @@ func ownerAt(o object.Object, path []fieldStep) (manager string, since time.Time
 	return manager, since
 }
 
-// A stray is a field that somebody else owns, and of which nothing is wanted.
-type stray struct {
+// A Stray is a field that somebody else owns, and of which nothing is wanted.
+type Stray struct {
 	Field string    `json:"field"`
 	By    string    `json:"by"`
 	Since time.Time `json:"since,omitzero"`
 	path  []fieldStep
 }
 
-// straysOf returns the fields of o that others own and a manager who applies does
+// Strays returns the fields of o that others own and a manager who applies does
 // not, but for those that are a controller's answer.
-func straysOf(o object.Object, manager string) []stray {
+func Strays(o object.Object, manager string) []Stray {
 	all := stewards(o)
 	ours := func(s steward) bool { return s.manager == manager && s.operation == "Apply" && s.subresource == "" }
-	var out []stray
+	var out []Stray
 	for _, s := range all {
 		if ours(s) || s.subresource == "status" {
 			continue
@@ -145,20 +151,20 @@ func straysOf(o object.Object, manager string) []stray {
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b stray) int { return strings.Compare(a.Field, b.Field) })
+	slices.SortStableFunc(out, func(a, b Stray) int { return strings.Compare(a.Field, b.Field) })
 	return out
 }
 
 // leaves returns the fields that s owns, as far as they are in o.
-func (s steward) leaves(o object.Object) []stray {
-	var out []stray
+func (s steward) leaves(o object.Object) []Stray {
+	var out []Stray
 	var walk func(fields map[string]any, v any, name string, path []fieldStep)
 	walk = func(fields map[string]any, v any, name string, path []fieldStep) {
 		switch {
 		case len(fields) == 0 && len(path) == 0: // the entry says nothing
 			return
 		case len(fields) == 0:
-			out = append(out, stray{strings.TrimPrefix(name, "."), s.manager, s.since, slices.Clone(path)})
+			out = append(out, Stray{strings.TrimPrefix(name, "."), s.manager, s.since, slices.Clone(path)})
 			return
 		}
 		for key, below := range fields {
@@ -183,3 +189,17 @@ func (s steward) leaves(o object.Object) []stray {
 
 // itemName returns what an item of a list goes by.
 func itemName(list []any, i int) string { return pair{now: list[i]}.name(identity(list), i) }
+
+func child(v any) map[string]any { m, _ := v.(map[string]any); return m }
+
+func text(v any) string { s, _ := v.(string); return s }
+
+func number(v any) int64 {
+	switch n := v.(type) {
+	case int64:
+		return n
+	case float64:
+		return int64(n)
+	}
+	return 0
+}

@@ -1,4 +1,4 @@
-package cli
+package ask
 
 import (
 	"cmp"
@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/duration"
+
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/health"
 	"github.com/sane-gitops/sane/health/expr"
@@ -15,8 +17,8 @@ import (
 	"github.com/sane-gitops/sane/observe"
 )
 
-// A warning is an event that warns about an object.
-type warning struct {
+// A Warning is an event that warns about an object.
+type Warning struct {
 	Reason  string    `json:"reason"`
 	Message string    `json:"message"`
 	Count   int64     `json:"count,omitempty"`
@@ -30,10 +32,10 @@ var (
 
 // ailing says why an object is not healthy, down to the container that fails;
 // nil if it is healthy in the eyes of a judge.
-func (w *asking) ailing(ctx context.Context, id object.ID, o object.Object, judge *expr.Judge) *reason {
+func (w *asking) ailing(ctx context.Context, id object.ID, o object.Object, judge *expr.Judge) *Reason {
 	if o.Deleting() {
-		return &reason{
-			About: id.String(), Since: at(stringAt(o, "metadata", "deletionTimestamp")),
+		return &Reason{
+			About: id.String(), Since: o.Time("metadata", "deletionTimestamp"),
 			Says: "being deleted" + awaited(o.Finalizers()),
 		}
 	}
@@ -44,9 +46,9 @@ func (w *asking) ailing(ctx context.Context, id object.ID, o object.Object, judg
 	case v.Status == health.Healthy:
 		return nil
 	case v.Status == health.Missing:
-		return &reason{About: id.String(), Says: "not there"}
+		return &Reason{About: id.String(), Says: "not there"}
 	}
-	r := &reason{About: id.String(), Says: "not healthy: " + v.Why, Since: sickSince(o)}
+	r := &Reason{About: id.String(), Says: "not healthy: " + v.Why, Since: sickSince(o)}
 	if why := observe.Refusal(o); why != "" {
 		r.More = append(r.More, "no pods can be made: "+why)
 	}
@@ -66,15 +68,15 @@ func awaited(finalizers []string) string {
 
 // below says what is wrong with what a workload has made. Of pods with one
 // trouble the newest is told, and how many there are.
-func (w *asking) below(ctx context.Context, o object.Object) []*reason {
-	made, err := observe.Below(ctx, w.at.Cluster, o)
+func (w *asking) below(ctx context.Context, o object.Object) []*Reason {
+	made, err := observe.Below(ctx, w.Cluster, o)
 	if err != nil {
 		w.unknown("what %s has made: %v", o.ID(), err)
 		return nil
 	}
-	var out []*reason
-	first := make(map[string]*reason)
-	more := make(map[*reason]int)
+	var out []*Reason
+	first := make(map[string]*Reason)
+	more := make(map[*Reason]int)
 	for _, b := range made {
 		r := w.ailing(ctx, b.ID(), b, nil)
 		switch {
@@ -95,8 +97,8 @@ func (w *asking) below(ctx context.Context, o object.Object) []*reason {
 }
 
 // pod says why a pod is not healthy.
-func (w *asking) pod(ctx context.Context, o object.Object, v health.Verdict) *reason {
-	r := &reason{About: o.ID().String(), Says: cmp.Or(observe.Trouble(o), "not healthy: "+v.Why), Since: sickSince(o)}
+func (w *asking) pod(ctx context.Context, o object.Object, v health.Verdict) *Reason {
+	r := &Reason{About: o.ID().String(), Says: cmp.Or(observe.Trouble(o), "not healthy: "+v.Why), Since: sickSince(o)}
 	for _, field := range []string{"initContainerStatuses", "containerStatuses"} {
 		list, _ := o.Get("status", field)
 		all, _ := list.([]any)
@@ -112,13 +114,13 @@ func (w *asking) pod(ctx context.Context, o object.Object, v health.Verdict) *re
 
 // restarts says how often a container was started again, and when it last ended.
 func (w *asking) restarts(c object.Object) string {
-	n, _ := c.Get("restartCount")
-	if number(n) == 0 {
+	n := c.Number("restartCount")
+	if n == 0 {
 		return ""
 	}
-	line := fmt.Sprintf("container %q was started again %s", stringAt(c, "name"), times(number(n)))
-	if end := at(stringAt(c, "lastState", "terminated", "finishedAt")); !end.IsZero() {
-		line += ", and last ended " + w.ago(end)
+	line := fmt.Sprintf("container %q was started again %s", c.Text("name"), times(n))
+	if end := c.Time("lastState", "terminated", "finishedAt"); !end.IsZero() {
+		line += ", and last ended " + duration.HumanDuration(w.now().Sub(end)) + " ago"
 	}
 	return line
 }
@@ -134,7 +136,7 @@ func times(n int64) string {
 // be: its own word, or its birth.
 func sickSince(o object.Object) time.Time {
 	for _, kind := range []string{"Ready", "Available", "PodScheduled", "Failed", "Progressing"} {
-		if c := condition(o, kind); c != nil && (text(c["status"]) == "False" || kind == "Failed" || kind == "Progressing") {
+		if c := o.Condition(kind); !c.IsZero() && (c.Text("status") == "False" || kind == "Failed" || kind == "Progressing") {
 			if t := changedAt(c); !t.IsZero() {
 				return t
 			}
@@ -145,30 +147,30 @@ func sickSince(o object.Object) time.Time {
 
 // warnings returns the newest events that warn about an object, but for what is
 // known already.
-func (w *asking) warnings(ctx context.Context, o object.Object, known string) []warning {
-	var out []warning
+func (w *asking) warnings(ctx context.Context, o object.Object, known string) []Warning {
+	var out []Warning
 	for _, e := range w.warned(ctx, o.Namespace()) {
 		if !concerns(e, o) {
 			continue
 		}
-		message := oneLine(stringAt(e, "message"))
+		message := oneLine(e.Text("message"))
 		if known != "" && oneLine(known) == message {
 			continue
 		}
-		out = append(out, warning{stringAt(e, "reason"), message, count(e), lastSeen(e)})
+		out = append(out, Warning{e.Text("reason"), message, count(e), lastSeen(e)})
 	}
-	slices.SortStableFunc(out, func(a, b warning) int {
+	slices.SortStableFunc(out, func(a, b Warning) int {
 		return cmp.Or(b.Last.Compare(a.Last), strings.Compare(a.Reason, b.Reason), strings.Compare(a.Message, b.Message))
 	})
-	out = slices.CompactFunc(out, func(a, b warning) bool { return a.Reason == b.Reason && a.Message == b.Message })
+	out = slices.CompactFunc(out, func(a, b Warning) bool { return a.Reason == b.Reason && a.Message == b.Message })
 	return out[:min(len(out), maxEvents)]
 }
 
 func concerns(e, o object.Object) bool {
-	if uid := stringAt(e, "involvedObject", "uid"); uid != "" {
+	if uid := e.Text("involvedObject", "uid"); uid != "" {
 		return uid == o.UID()
 	}
-	return stringAt(e, "involvedObject", "kind") == o.ID().Kind.Name && stringAt(e, "involvedObject", "name") == o.Name()
+	return e.Text("involvedObject", "kind") == o.ID().Kind.Name && e.Text("involvedObject", "name") == o.Name()
 }
 
 // warned returns all warnings of a namespace. Events about objects without one
@@ -181,12 +183,12 @@ func (w *asking) warned(ctx context.Context, namespace string) []object.Object {
 	}
 	var found []object.Object
 	n := 0
-	for e, err := range w.at.Cluster.List(ctx, cluster.Selection{Kind: eventKind, Namespace: namespace}) {
+	for e, err := range w.Cluster.List(ctx, cluster.Selection{Kind: eventKind, Namespace: namespace}) {
 		if err != nil {
 			w.unknown("events in %s: %v", namespace, err)
 			break
 		}
-		if stringAt(e, "type") == "Warning" {
+		if e.Text("type") == "Warning" {
 			found = append(found, e)
 		}
 		if n++; n == most {
@@ -199,18 +201,18 @@ func (w *asking) warned(ctx context.Context, namespace string) []object.Object {
 }
 
 func count(e object.Object) int64 {
-	series, _ := e.Get("series", "count")
-	n, _ := e.Get("count")
-	return cmp.Or(number(series), number(n))
+	return cmp.Or(e.Number("series", "count"), e.Number("count"))
 }
 
 func lastSeen(e object.Object) time.Time {
 	for _, path := range [][]string{{"series", "lastObservedTime"}, {"lastTimestamp"}, {"eventTime"}, {"metadata", "creationTimestamp"}} {
-		if t := at(stringAt(e, path...)); !t.IsZero() {
+		if t := e.Time(path...); !t.IsZero() {
 			return t
 		}
 	}
 	return time.Time{}
 }
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 func child(v any) map[string]any { m, _ := v.(map[string]any); return m }

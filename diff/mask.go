@@ -1,4 +1,4 @@
-package cli
+package diff
 
 import (
 	"encoding/json"
@@ -15,9 +15,9 @@ const (
 // lastApplied is where kubectl keeps what it applied, secrets and all.
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
-// masked returns two states of one object without what is secret in them. Where
+// Masked returns two states of one object without what is secret in them. Where
 // a secret value is another in now, it says so. A zero object stays one.
-func masked(old, now object.Object) (object.Object, object.Object) {
+func Masked(old, now object.Object) (object.Object, object.Object) {
 	if !secret(old) && !secret(now) {
 		return old, now
 	}
@@ -43,7 +43,7 @@ func mask(o, old object.Object) object.Object {
 	return o
 }
 
-// maskValues masks the values of a map; what is no map is masked whole.
+// maskValues masks the values of a map; what is no map is Masked whole.
 func maskValues(v, was any, compare bool) any {
 	m, ok := v.(map[string]any)
 	if !ok {

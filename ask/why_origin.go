@@ -1,4 +1,4 @@
-package cli
+package ask
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 	"github.com/sane-gitops/sane/unit"
 )
 
-// An origin is where a thing comes from. What is not known is left empty.
-type origin struct {
+// An Origin is where a thing comes from. What is not known is left empty.
+type Origin struct {
 	Source   string    `json:"source"` // "GitRepository/apps/web"
 	URL      string    `json:"url,omitempty"`
 	Revision string    `json:"revision,omitempty"`
@@ -37,11 +37,11 @@ type checkout struct {
 
 // unitOrigin says where a unit's objects come from.
 func (w *asking) unitOrigin(ctx context.Context, o object.Object) error {
-	asked, err := w.says.Read(o, none{})
+	asked, err := w.Dialect.Read(o, Nothing{})
 	if err != nil || len(asked.Units) == 0 {
 		return err
 	}
-	st, from := w.says.RecallUnit(o), asked.Units[0].Source
+	st, from := w.Dialect.RecallUnit(o), asked.Units[0].Source
 	w.answer.Origin = w.sourceOrigin(ctx, from, st.Applied)
 	if st.Attempted != st.Applied && !st.Attempted.IsZero() {
 		w.answer.Tries = w.sourceOrigin(ctx, from, st.Attempted)
@@ -50,12 +50,12 @@ func (w *asking) unitOrigin(ctx context.Context, o object.Object) error {
 }
 
 // sourceOrigin says what a source is at a revision; nil if there is none.
-func (w *asking) sourceOrigin(ctx context.Context, name source.FeedName, rev source.Revision) *origin {
-	id := w.feedID(name)
+func (w *asking) sourceOrigin(ctx context.Context, name source.FeedName, rev source.Revision) *Origin {
+	id := w.Feed(name)
 	if id.Name == "" {
 		return nil
 	}
-	o, there, err := w.at.Cluster.Get(ctx, id)
+	o, there, err := w.Cluster.Get(ctx, id)
 	if err != nil || !there {
 		if err != nil {
 			w.unknown("source %s: %v", name, err)
@@ -67,9 +67,9 @@ func (w *asking) sourceOrigin(ctx context.Context, name source.FeedName, rev sou
 
 // originOf says what is known of a source at a revision, of which history may be
 // read from the repository.
-func (w *asking) originOf(ctx context.Context, o object.Object, rev source.Revision) *origin {
-	out := &origin{Source: o.ID().String(), Revision: rev.Name}
-	asked, err := w.says.Read(o, none{})
+func (w *asking) originOf(ctx context.Context, o object.Object, rev source.Revision) *Origin {
+	out := &Origin{Source: o.ID().String(), Revision: rev.Name}
+	asked, err := w.Dialect.Read(o, Nothing{})
 	if err == nil && len(asked.Feeds) > 0 {
 		out.URL = plainURL(asked.Feeds[0].Remote.URL)
 	}
@@ -111,11 +111,6 @@ func (w *asking) take(ctx context.Context, name source.FeedName, rev source.Revi
 	}
 	t := new(checkout)
 	w.taken[at] = t
-	if w.stop == nil {
-		if w.stop, t.err = w.equip(); t.err != nil {
-			return t
-		}
-	}
 	ctx, cancel := context.WithTimeout(ctx, reading)
 	defer cancel()
 	if w.fetched(ctx, at, t); t.err != nil {
@@ -127,14 +122,12 @@ func (w *asking) take(ctx context.Context, name source.FeedName, rev source.Revi
 // fetched fetches a source at a revision, or as it is now where that can't be had.
 func (w *asking) fetched(ctx context.Context, at point, t *checkout) {
 	read := func(revision string) {
-		delete(w.trees, at.FeedName)
-		delete(w.snaps, at.FeedName)
-		w.revision = revision
-		t.tree, t.err = w.tree(ctx, unit.Unit{Source: at.FeedName})
-		t.snap = w.snaps[at.FeedName]
+		r := w.reading.At(At{Revision: revision})
+		t.tree, t.err = r.tree(ctx, unit.Unit{Source: at.FeedName})
+		t.snap = r.snaps[at.FeedName]
 	}
 	revision := at.revision
-	if f, err := w.feed(ctx, at.FeedName, reader{ctx, w.at.Cluster}); err == nil && foreign(f) {
+	if f, err := w.reading.feed(ctx, at.FeedName, reader{ctx, w.Cluster}); err == nil && foreign(f) {
 		revision = "" // the one that there is
 	}
 	read(revision)
@@ -161,19 +154,13 @@ func contentOf(revision string) string { return revision[strings.LastIndexByte(r
 // wanted returns what a unit wants at a revision.
 func (w *asking) wanted(ctx context.Context, o object.Object, rev source.Revision) (engine.Wants, error) {
 	var none engine.Wants
-	asked, err := w.says.Read(o, reader{ctx, w.at.Cluster})
-	switch {
-	case err != nil:
+	u, err := w.reading.unitOf(ctx, o)
+	if err != nil {
 		return none, err
-	case len(asked.Units) == 0:
-		return none, errors.New("it is no unit")
-	case asked.Units[0].Err != nil:
-		return none, asked.Units[0].Err
 	}
-	u := asked.Units[0]
 	t := w.take(ctx, u.Source, rev)
 	if t.err != nil {
 		return none, t.err
 	}
-	return w.keep.Wanted(ctx, u, t.tree)
+	return w.reading.keep.Wanted(ctx, u, t.tree)
 }

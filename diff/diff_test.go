@@ -1,4 +1,4 @@
-package cli
+package diff
 
 import (
 	"os"
@@ -13,11 +13,11 @@ import (
 	"github.com/sane-gitops/sane/object"
 )
 
-// TestDiff reads testdata/diff/*.txtar: "old" and "new" are objects, of which
+// TestDiff reads testdata/*.txtar: "old" and "new" are objects, of which
 // an empty one is not there; "diff" is what is shown of them, and "fields" the
 // names of what differs. "secrets" are words that must not be shown.
 func TestDiff(t *testing.T) {
-	files, err := filepath.Glob("testdata/diff/*.txtar")
+	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no cases", err)
 	}
@@ -27,15 +27,15 @@ func TestDiff(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			old, now := masked(parse(t, a, "old"), parse(t, a, "new"))
-			old, now = discreet(old, now, secretsIn(a))
-			d := diffOf(body(old), body(now))
+			old, now := Masked(parse(t, a, "old"), parse(t, a, "new"))
+			old, now = Discreet(old, now, secretsIn(a))
+			d := Of(old, now)
 			var b strings.Builder
-			for _, l := range d.lines {
-				b.WriteString(string(l.mark) + " " + l.text + "\n")
+			for _, l := range d.Lines {
+				b.WriteString(string(l.Mark) + " " + l.Text + "\n")
 			}
 			check(t, file, a, "diff", b.String())
-			check(t, file, a, "fields", strings.Join(append(d.fields, ""), "\n"))
+			check(t, file, a, "fields", strings.Join(append(d.Fields, ""), "\n"))
 		})
 	}
 }

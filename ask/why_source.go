@@ -1,4 +1,4 @@
-package cli
+package ask
 
 import (
 	"context"
@@ -15,7 +15,7 @@ func (w *asking) source(ctx context.Context, o object.Object) error {
 	w.answer.State = w.sourceState(ctx, o)
 	name := feedName(o)
 	w.answer.UsedBy = w.usersOf(ctx, name)
-	st := w.says.RecallFeed(o)
+	st := w.Dialect.RecallFeed(o)
 	w.answer.Origin = w.originOf(ctx, o, st.Revision)
 	if st.Err != nil && w.take(ctx, name, st.Revision).err == nil {
 		w.answer.State.More = append(w.answer.State.More,
@@ -27,13 +27,13 @@ func (w *asking) source(ctx context.Context, o object.Object) error {
 // usersOf returns the units of a source, and the sources that include it.
 func (w *asking) usersOf(ctx context.Context, name source.FeedName) []string {
 	var out []string
-	units, err := w.all(ctx, w.Language.nouns(false))
-	feeds, err2 := w.all(ctx, w.Language.nouns(true))
+	units, err := w.all(ctx, w.Language.Units())
+	feeds, err2 := w.all(ctx, w.Language.Feeds())
 	if err = errors.Join(err, err2); err != nil {
 		w.unknown("who uses it: %v", err)
 	}
 	for _, o := range append(units, feeds...) {
-		asked, err := w.says.Read(o, none{})
+		asked, err := w.Dialect.Read(o, Nothing{})
 		if err != nil {
 			continue
 		}
@@ -56,45 +56,45 @@ func feedName(o object.Object) source.FeedName {
 }
 
 // sourceState says how a source stands, and why.
-func (w *asking) sourceState(ctx context.Context, o object.Object) *reason {
-	s, st := standingOf(o), w.says.RecallFeed(o)
-	r := &reason{About: o.ID().String(), Since: changedAt(condition(o, "Ready"))}
-	s.current = s.current || w.Language.paused(o) // what is suspended is not looked at again
+func (w *asking) sourceState(ctx context.Context, o object.Object) *Reason {
+	s, st := StandingOf(o), w.Dialect.RecallFeed(o)
+	r := &Reason{About: o.ID().String(), Since: changedAt(o.Condition("Ready"))}
+	s.Current = s.Current || w.Language.Paused(o) // what is suspended is not looked at again
 	switch {
-	case s.ready == "True" && s.current:
-		r.Says, r.well = "fetched "+st.Revision.Name, true
+	case s.Ready == "True" && s.Current:
+		r.Says, r.Well = "fetched "+st.Revision.Name, true
 		if !st.Since.IsZero() {
 			r.Since = st.Since
 		}
-	case s.ready == "":
+	case s.Ready == "":
 		r.Says, r.Since = "nothing is said of it yet", created(o)
-	case !s.current:
+	case !s.Current:
 		r.Says = "it was edited, and nothing is said of that yet"
 	default:
-		r.Says = "not ready: " + s.reason + ": " + s.message
+		r.Says = "not ready: " + s.Reason + ": " + s.Message
 		r.Do = cure(st.Err)
 	}
-	if w.Language.paused(o) {
-		r.Says, r.well = "suspended; "+r.Says, false
+	if w.Language.Paused(o) {
+		r.Says, r.Well = "suspended; "+r.Says, false
 		r.Because = append(r.Because, w.pausedBy(o))
 	}
 	r.Because = append(r.Because, w.neglected(o, s)...)
-	if s.ready != "True" {
+	if s.Ready != "True" {
 		r.Because = append(r.Because, w.unreadable(ctx, o)...)
 	}
-	r.Events = w.warnings(ctx, o, s.message)
+	r.Events = w.warnings(ctx, o, s.Message)
 	return r
 }
 
 // unreadable says what is wrong with a source's object, or with what it refers
 // to, as it is now.
-func (w *asking) unreadable(ctx context.Context, o object.Object) []*reason {
-	asked, err := w.says.Read(o, reader{ctx, w.at.Cluster})
+func (w *asking) unreadable(ctx context.Context, o object.Object) []*Reason {
+	asked, err := w.Dialect.Read(o, reader{ctx, w.Cluster})
 	switch {
 	case err != nil:
 		w.unknown("what %s refers to: %v", o.ID(), err)
 	case len(asked.Feeds) > 0 && asked.Feeds[0].Err != nil:
-		return []*reason{{About: o.ID().String(), Says: fmt.Sprint(asked.Feeds[0].Err)}}
+		return []*Reason{{About: o.ID().String(), Says: fmt.Sprint(asked.Feeds[0].Err)}}
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package cli
+package ask
 
 import (
 	"cmp"
@@ -12,6 +12,8 @@ import (
 
 	"github.com/sane-gitops/sane/apply"
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/diff"
+	"github.com/sane-gitops/sane/engine"
 	"github.com/sane-gitops/sane/health/expr"
 	"github.com/sane-gitops/sane/inventory"
 	"github.com/sane-gitops/sane/object"
@@ -21,9 +23,9 @@ import (
 	"github.com/sane-gitops/sane/unit"
 )
 
-// A wish is a label or an annotation by which an object asks its keeper for
+// A Wish is a label or an annotation by which an object asks its keeper for
 // something.
-type wish struct {
+type Wish struct {
 	Key   string    `json:"key"`
 	Value string    `json:"value"`
 	Means string    `json:"means"`
@@ -43,7 +45,7 @@ func (w *asking) object(ctx context.Context, o object.Object) error {
 	for _, m := range made {
 		w.answer.MadeBy = append(w.answer.MadeBy, m.id.String())
 		if top = m.Object; top.IsZero() {
-			w.answer.Keeper = &keeper{Doubt: m.id.String() + ", which made it, is not there any more"}
+			w.answer.Keeper = &Keeper{Doubt: m.id.String() + ", which made it, is not there any more"}
 			return nil
 		}
 	}
@@ -56,25 +58,25 @@ func (w *asking) object(ctx context.Context, o object.Object) error {
 }
 
 // objectState says how an object stands.
-func (w *asking) objectState(ctx context.Context, o object.Object) *reason {
+func (w *asking) objectState(ctx context.Context, o object.Object) *Reason {
 	if r := w.ailing(ctx, o.ID(), o, w.judgeOf(ctx, o)); r != nil {
 		return r
 	}
-	return &reason{About: o.ID().String(), Says: "healthy", Since: wellSince(o), well: true}
+	return &Reason{About: o.ID().String(), Says: "healthy", Since: wellSince(o), Well: true}
 }
 
 // judgeOf returns by whose rules an object is judged: those of the unit that its
 // labels name; nil if that has none.
 func (w *asking) judgeOf(ctx context.Context, o object.Object) *expr.Judge {
-	name, labelled := w.says.Owner(o.Labels())
+	name, labelled := w.Dialect.Owner(o.Labels())
 	if !labelled {
 		return nil
 	}
-	k, there, err := w.at.Cluster.Get(ctx, name.ID())
+	k, there, err := w.Cluster.Get(ctx, name.ID())
 	if err != nil || !there {
 		return nil
 	}
-	asked, err := w.says.Read(k, none{})
+	asked, err := w.Dialect.Read(k, Nothing{})
 	if err != nil || len(asked.Units) == 0 {
 		return nil
 	}
@@ -89,7 +91,7 @@ func (w *asking) judgeOf(ctx context.Context, o object.Object) *expr.Judge {
 // not say.
 func wellSince(o object.Object) time.Time {
 	for _, kind := range []string{"Ready", "Available", "Complete"} {
-		if c := condition(o, kind); text(c["status"]) == "True" {
+		if c := o.Condition(kind); c.Text("status") == "True" {
 			return changedAt(c)
 		}
 	}
@@ -97,18 +99,18 @@ func wellSince(o object.Object) time.Time {
 }
 
 // wishes returns what an object's labels and annotations ask for.
-func (w *asking) wishes(o object.Object) []wish {
-	all := w.says.Exempt(o)
-	var out []wish
+func (w *asking) wishes(o object.Object) []Wish {
+	all := w.Dialect.Exempt(o)
+	var out []Wish
 	for _, where := range []string{"labels", "annotations"} {
 		v, _ := o.Get("metadata", where)
 		for _, key := range slices.Sorted(maps.Keys(child(v))) {
-			without := w.says.Exempt(o.Without("metadata", where, key))
+			without := w.Dialect.Exempt(o.Without("metadata", where, key))
 			if without == all {
 				continue
 			}
-			by, since := ownerAt(o, fieldPath("metadata", where, key))
-			out = append(out, wish{key, stringAt(o, "metadata", where, key), meaning(all, without), by, since})
+			by, since := diff.Owner(o, "metadata", where, key)
+			out = append(out, Wish{key, o.Text("metadata", where, key), meaning(all, without), by, since})
 		}
 	}
 	return out
@@ -117,7 +119,7 @@ func (w *asking) wishes(o object.Object) []wish {
 // wishedThere adds what an object asks for in the source, and not in the cluster.
 func (w *asking) wishedThere(want object.Object) {
 	for _, x := range w.wishes(want) {
-		if !slices.ContainsFunc(w.answer.Asks, func(y wish) bool { return y.Key == x.Key && y.Value == x.Value }) {
+		if !slices.ContainsFunc(w.answer.Asks, func(y Wish) bool { return y.Key == x.Key && y.Value == x.Value }) {
 			x.Means += ", says the source"
 			w.answer.Asks = append(w.answer.Asks, x)
 		}
@@ -153,14 +155,14 @@ func (w *asking) makers(ctx context.Context, o object.Object) ([]found, error) {
 		if id.Name == "" {
 			break
 		}
-		namespaced, err := w.at.Cluster.Namespaced(ctx, id.Kind)
+		namespaced, err := w.Cluster.Namespaced(ctx, id.Kind)
 		if err != nil {
 			return out, err
 		}
 		if !namespaced {
 			id.Namespace = ""
 		}
-		m, _, err := w.at.Cluster.Get(ctx, id)
+		m, _, err := w.Cluster.Get(ctx, id)
 		if err != nil {
 			return out, err
 		}
@@ -182,7 +184,7 @@ func controller(o object.Object) (id object.ID, uid string) {
 	for _, r := range list {
 		if m := child(r); m["controller"] == true {
 			owner := object.Of(map[string]any{"apiVersion": m["apiVersion"], "kind": m["kind"]})
-			return object.ID{Kind: owner.ID().Kind, Namespace: o.Namespace(), Name: text(m["name"])}, text(m["uid"])
+			return object.ID{Kind: owner.ID().Kind, Namespace: o.Namespace(), Name: object.Of(m).Text("name")}, object.Of(m).Text("uid")
 		}
 	}
 	return object.ID{}, ""
@@ -191,26 +193,26 @@ func controller(o object.Object) (id object.ID, uid string) {
 // keeperOf finds out which unit keeps an object, and returns it; zero if none
 // does.
 func (w *asking) keeperOf(ctx context.Context, o object.Object) (object.Object, error) {
-	name, labelled := w.says.Owner(o.Labels())
+	name, labelled := w.Dialect.Owner(o.Labels())
 	if !labelled {
 		return w.keeperByInventory(ctx, o.ID(), "its labels name nobody")
 	}
-	u, there, err := w.at.Cluster.Get(ctx, name.ID())
+	u, there, err := w.Cluster.Get(ctx, name.ID())
 	if err != nil {
 		w.unknown("its unit %s: %v", name, err)
-		w.answer.Keeper = &keeper{Unit: name.String()}
+		w.answer.Keeper = &Keeper{Unit: name.String()}
 		return object.Object{}, nil
 	}
 	switch {
 	case !there:
 		return w.keeperByInventory(ctx, o.ID(), fmt.Sprintf("its labels name %s, which is not there", name))
 	case w.has(u, o.ID()):
-		w.answer.Keeper = &keeper{Unit: name.String(), State: w.unitState(u).Says}
+		w.answer.Keeper = &Keeper{Unit: name.String(), State: w.unitState(u).Says}
 		return u, nil
 	}
 	k, err := w.keeperByInventory(ctx, o.ID(), fmt.Sprintf("its labels name %s, which does not have it in its inventory", name))
 	if err == nil && k.IsZero() {
-		w.answer.Keeper = &keeper{
+		w.answer.Keeper = &Keeper{
 			Unit: name.String(), State: w.unitState(u).Says,
 			Doubt: "that is what its labels say; neither that unit nor any other has it in its inventory",
 		}
@@ -221,36 +223,36 @@ func (w *asking) keeperOf(ctx context.Context, o object.Object) (object.Object, 
 
 // has reports whether a unit has an object of this cluster in its inventory.
 func (w *asking) has(u object.Object, id object.ID) bool {
-	if asked, err := w.says.Read(u, none{}); err != nil || len(asked.Units) == 0 || afar(asked.Units[0]) {
+	if asked, err := w.Dialect.Read(u, Nothing{}); err != nil || len(asked.Units) == 0 || afar(asked.Units[0]) {
 		return false
 	}
-	return w.says.RecallUnit(u).Owned.Covers(inventory.Set{id: ""})
+	return w.Dialect.RecallUnit(u).Owned.Covers(inventory.Set{id: ""})
 }
 
 // keeperByInventory finds the unit that has an object in its inventory, though its
 // labels tell something else.
 func (w *asking) keeperByInventory(ctx context.Context, id object.ID, labels string) (object.Object, error) {
-	units, err := w.all(ctx, w.Language.nouns(false))
+	units, err := w.all(ctx, w.Language.Units())
 	if err != nil {
 		w.unknown("which unit has it in its inventory: %v", err)
 	}
 	for _, u := range units {
 		if w.has(u, id) {
-			w.answer.Keeper = &keeper{
+			w.answer.Keeper = &Keeper{
 				Unit: u.ID().String(), State: w.unitState(u).Says,
 				Doubt: labels + "; it is in the inventory of " + u.ID().String(),
 			}
 			return u, nil
 		}
 	}
-	w.answer.Keeper = &keeper{Doubt: labels + ", and no unit has it in its inventory"}
+	w.answer.Keeper = &Keeper{Doubt: labels + ", and no unit has it in its inventory"}
 	return object.Object{}, nil
 }
 
 // compare says where an object comes from and, if it is the one that is asked
 // about and is there, how it differs from what is wanted.
 func (w *asking) compare(ctx context.Context, keeper object.Object, id object.ID, live object.Object) {
-	asked, err := w.says.Read(keeper, none{})
+	asked, err := w.Dialect.Read(keeper, Nothing{})
 	if err != nil || len(asked.Units) == 0 {
 		w.unknown("what %s asks for: %v", keeper.ID(), err)
 		return
@@ -259,7 +261,7 @@ func (w *asking) compare(ctx context.Context, keeper object.Object, id object.ID
 	itself := id == w.about && !live.IsZero()
 	w.answer.Origin = w.sourceOrigin(ctx, u.Source, rev)
 	if itself {
-		w.answer.Strays = straysOf(live, u.Owner.Manager)
+		w.answer.Strays = diff.Strays(live, u.Owner.Manager)
 		w.answer.State.Events = append(w.answer.State.Events, w.mentions(ctx, keeper, id)...)
 	}
 	if w.answer.Origin == nil || rev.IsZero() || w.take(ctx, u.Source, rev).err != nil {
@@ -272,7 +274,7 @@ func (w *asking) compare(ctx context.Context, keeper object.Object, id object.ID
 	}
 	i := slices.IndexFunc(all.Objects, func(x plan.Want) bool { return x.Object.ID() == id })
 	if i < 0 {
-		w.answer.Keeper.Doubt = strings.TrimPrefix(w.answer.Keeper.Doubt+"; the source does not have it at "+shortRevision(rev.Name), "; ")
+		w.answer.Keeper.Doubt = strings.TrimPrefix(w.answer.Keeper.Doubt+"; the source does not have it at "+ShortRevision(rev.Name), "; ")
 		return
 	}
 	want := all.Objects[i]
@@ -286,8 +288,8 @@ func (w *asking) compare(ctx context.Context, keeper object.Object, id object.ID
 // revisionOf returns the revision of a unit's objects: the one that it tries, if
 // it has begun to apply that, or else the last that it got to.
 func (w *asking) revisionOf(keeper object.Object) source.Revision {
-	st := w.says.RecallUnit(keeper)
-	if standingOf(keeper).ready == "False" && !w.appliedAll(keeper) {
+	st := w.Dialect.RecallUnit(keeper)
+	if StandingOf(keeper).Ready == "False" && !w.appliedAll(keeper) {
 		return cmp.Or(st.Applied, st.Attempted)
 	}
 	return cmp.Or(st.Attempted, st.Applied)
@@ -295,8 +297,8 @@ func (w *asking) revisionOf(keeper object.Object) source.Revision {
 
 // mentions returns the warnings about a unit that name one of its objects, such
 // as that it is fought about.
-func (w *asking) mentions(ctx context.Context, keeper object.Object, id object.ID) []warning {
-	return slices.DeleteFunc(w.warnings(ctx, keeper, ""), func(e warning) bool { return !strings.Contains(e.Message, id.String()) })
+func (w *asking) mentions(ctx context.Context, keeper object.Object, id object.ID) []Warning {
+	return slices.DeleteFunc(w.warnings(ctx, keeper, ""), func(e Warning) bool { return !strings.Contains(e.Message, id.String()) })
 }
 
 // differ says in which fields an object differs from what is wanted, but for what
@@ -308,28 +310,28 @@ func (w *asking) differ(ctx context.Context, want plan.Want, live object.Object,
 	}
 	fields := left.Of(want.Object)
 	for _, at := range fields {
-		w.answer.Asks = append(w.answer.Asks, wish{Key: "ignore rule of " + u.Name.String(), Value: "/" + strings.Join(at, "/"), Means: "leave a field to others"})
+		w.answer.Asks = append(w.answer.Asks, Wish{Key: "ignore rule of " + u.Name.String(), Value: "/" + strings.Join(at, "/"), Means: "leave a field to others"})
 	}
 	want.Object = fields.Settle(want.Object, live, u.Owner.Manager)
-	d := discretion(secrets)
+	d := diff.Secrets(secrets)
 	known := make(map[string]bool)
 	if plan.Compare(want.Object, live, u.Owner.Manager).Answer != plan.Same {
-		was, now := masked(content(live), content(w.wouldBe(ctx, want, live, u, secrets)))
-		was, now = discreet(was, now, secrets)
-		w.answer.Differs = mismatchesOf(was, now, live)
+		was, now := diff.Masked(engine.Content(live), engine.Content(w.wouldBe(ctx, want, live, u, secrets)))
+		was, now = diff.Discreet(was, now, secrets)
+		w.answer.Differs = diff.Mismatches(was, now, live)
 	}
 	for _, m := range w.answer.Differs {
 		known[m.Field] = true
 	}
-	w.answer.Strays = slices.DeleteFunc(w.answer.Strays, func(s stray) bool { return known[s.Field] || d.tells(s.Field) })
+	w.answer.Strays = slices.DeleteFunc(w.answer.Strays, func(s diff.Stray) bool { return known[s.Field] || d.Tells(s.Field) })
 }
 
 // wouldBe returns an object as it would be if it were applied as it is wanted: in
 // the server's eyes, if it may be asked.
 func (w *asking) wouldBe(ctx context.Context, want plan.Want, live object.Object, u unit.Unit, secrets []string) object.Object {
 	step := plan.Step{Verb: plan.Update, ID: live.ID(), Want: want.Object, From: want.From, UID: live.UID(), Exempt: want.Exempt}
-	would := over(live, want.Object)
-	for out := range apply.Check(ctx, w.at.Cluster, []plan.Step{step}, apply.By{Manager: u.Owner.Manager}) {
+	would := diff.Over(live, want.Object)
+	for out := range apply.Check(ctx, w.Cluster, []plan.Step{step}, apply.By{Manager: u.Owner.Manager}) {
 		err := render.Hush(secrets, out.Err)
 		switch {
 		case err == nil:
@@ -337,7 +339,7 @@ func (w *asking) wouldBe(ctx context.Context, want plan.Want, live object.Object
 		case errors.Is(err, cluster.ErrForbidden):
 			w.unknown("what the server would make of it: %v; fields are compared as they are spelled", err)
 		default:
-			w.answer.State.Because = append(w.answer.State.Because, &reason{About: live.ID().String(), Says: "can't be made as it is wanted: " + err.Error()})
+			w.answer.State.Because = append(w.answer.State.Because, &Reason{About: live.ID().String(), Says: "can't be made as it is wanted: " + err.Error()})
 		}
 	}
 	return would
@@ -350,7 +352,7 @@ func (w *asking) absent(ctx context.Context, id object.ID) error {
 		where = " in namespace " + id.Namespace
 	}
 	missing := fmt.Errorf("why %s: there is none of that name%s", id, where)
-	if _, ours := w.Language.of(id.Kind); ours {
+	if _, ours := w.Language.Noun(id.Kind); ours {
 		return missing
 	}
 	k, err := w.keeperByInventory(ctx, id, "it is not there")
@@ -360,9 +362,9 @@ func (w *asking) absent(ctx context.Context, id object.ID) error {
 	if k.IsZero() {
 		return fmt.Errorf("%w, and no unit has it in its inventory", missing)
 	}
-	w.answer.State = &reason{About: id.String(), Says: "not there"}
-	if s := standingOf(k); s.ready != "True" || w.Language.paused(k) {
-		w.answer.State.Because = []*reason{w.unit(ctx, k)}
+	w.answer.State = &Reason{About: id.String(), Says: "not there"}
+	if s := StandingOf(k); s.Ready != "True" || w.Language.Paused(k) {
+		w.answer.State.Because = []*Reason{w.unit(ctx, k)}
 	}
 	w.compare(ctx, k, id, object.Object{})
 	return nil
