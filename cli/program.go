@@ -73,6 +73,8 @@ type Place struct {
 type Lease struct {
 	Namespace, Name string
 	Identity        string // of this process
+
+	Lasts, Deadline, Retry time.Duration // 0 means as Flux has them
 }
 
 // A Speech says how the custom resources are to be understood.

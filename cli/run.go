@@ -40,11 +40,15 @@ type daemon struct {
 	ageSecret      string
 	gates          map[string]string
 
+	jitter             int
+	retryMin, retryMax time.Duration
+
 	dir     string
 	events  string
 	metrics string
 	health  string
 	elect   bool
+	lease   Lease // its times
 	offer   offer
 
 	level, encoding string
@@ -89,11 +93,15 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.StringVar(&r.metrics, "metrics-addr", ":8080", "`ADDRESS` of /metrics and /debug/pprof; \"\" or 0 for none")
 	f.StringVar(&r.health, "health-addr", ":9440", "`ADDRESS` of /healthz and /readyz; \"\" or 0 for none")
 	f.BoolVar(&r.elect, "enable-leader-election", false, "work only while no other replica does")
+	f.DurationVar(&r.lease.Lasts, "leader-election-lease-duration", 35*time.Second, "how long a lease lasts that is not renewed")
+	f.DurationVar(&r.lease.Deadline, "leader-election-renew-deadline", 30*time.Second, "how long to try to renew it before it is given up")
+	f.DurationVar(&r.lease.Retry, "leader-election-retry-period", 5*time.Second, "how often to look at it")
 	f.StringVar(&r.level, "log-level", "info", "`LEVEL`: debug, info, warn or error")
 	f.StringVar(&r.encoding, "log-encoding", "", "`FORMAT`: json or text (default text on a terminal, json elsewhere)")
-	f.Duration("requeue-dependency", 0, "accepted and not needed: dependencies are watched")
-	f.Int("http-retry", 0, "accepted and not needed: an artifact is asked for until it is there")
-	f.Bool("no-remote-bases", true, "accepted and not needed: remote bases are never fetched")
+	f.IntVar(&r.jitter, "interval-jitter-percentage", 5, "by how many percent, at random, intervals are longer or shorter")
+	f.DurationVar(&r.retryMin, "min-retry-delay", 750*time.Millisecond, "how long to wait after a first failure that may pass by itself")
+	f.DurationVar(&r.retryMax, "max-retry-delay", 15*time.Minute, "how long to wait after many")
+	unneededFlags(f)
 }
 
 func (r *daemon) run(cmd *cobra.Command) (err error) {
@@ -107,13 +115,27 @@ func (r *daemon) run(cmd *cobra.Command) (err error) {
 	if err := r.offer.check(); err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
-	for _, name := range []string{"requeue-dependency", "http-retry", "no-remote-bases"} {
-		if f := cmd.Flags().Lookup(name); f.Changed {
-			r.log.Info("--" + name + " is " + f.Usage)
-		}
+	if err := r.checkTimes(); err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	if err := sayUnneeded(cmd.Flags(), r.log); err != nil {
+		return fmt.Errorf("run: %w", err)
 	}
 	beThrifty(cmd.Context())
 	return r.serve(cmd.Context())
+}
+
+// checkTimes complains about times that can't be kept.
+func (r *daemon) checkTimes() error {
+	switch {
+	case r.jitter < 0 || r.jitter > 100:
+		return fmt.Errorf("--interval-jitter-percentage %d: want 0 to 100", r.jitter)
+	case r.retryMin <= 0 || r.retryMax < r.retryMin:
+		return fmt.Errorf("--min-retry-delay %s, --max-retry-delay %s: want more than nothing, and the second not less than the first", r.retryMin, r.retryMax)
+	case r.lease.Retry <= 0 || r.lease.Deadline <= r.lease.Retry || r.lease.Lasts <= r.lease.Deadline:
+		return fmt.Errorf("--leader-election-lease-duration %s, --leader-election-renew-deadline %s, --leader-election-retry-period %s: want each longer than the next", r.lease.Lasts, r.lease.Deadline, r.lease.Retry)
+	}
+	return nil
 }
 
 // beThrifty trades time for memory, unless the environment says otherwise: of
@@ -257,7 +279,8 @@ func kindsIn(list string) ([]object.Kind, error) {
 // lead keeps units while no other process does.
 func (r *daemon) lead(ctx context.Context, place *Place, says dialect.Dialect) error {
 	host, _ := os.Hostname()
-	l := Lease{Namespace: place.Namespace, Name: r.leaseName(), Identity: fmt.Sprintf("%s_%d_%d", host, os.Getpid(), r.now().UnixNano())}
+	l := r.lease
+	l.Namespace, l.Name, l.Identity = place.Namespace, r.leaseName(), fmt.Sprintf("%s_%d_%d", host, os.Getpid(), r.now().UnixNano())
 	r.log.Info("waiting to lead", "lease", l.Namespace+"/"+l.Name)
 	var kept error
 	err := place.Lead(ctx, l, func(ctx context.Context) {
@@ -291,6 +314,7 @@ func (r *daemon) keep(ctx context.Context, place *Place, says dialect.Dialect) (
 		Cluster: place.Cluster, Remote: place.Remote, Sources: gear.Sources, Renderer: gear.Renderer, Dialect: says,
 		Dir:   filepath.Join(r.dir, "units"),
 		Units: r.units, Feeds: r.feeds, Applies: r.applies,
+		Jitter: cmp.Or(r.jitter, -1), RetryMin: r.retryMin, RetryMax: r.retryMax,
 		Over: r.over, Selector: r.selector, Kept: r.counts.kept, Rendered: r.counts.rendered, Log: r.log,
 	}
 	if shelf != nil {

@@ -41,6 +41,10 @@ type Config struct {
 	// 0 means 5; less than 0 means not at all.
 	Jitter int
 
+	// RetryMin and RetryMax bound how long to wait after a failure that may pass
+	// by itself. 0 means 750 ms and 15 minutes.
+	RetryMin, RetryMax time.Duration
+
 	// Over are field managers whose fields become ours, beside those that
 	// kubectl and others leave behind. nil means none.
 	Over []string
@@ -131,16 +135,7 @@ func New(c Config) (*Engine, error) {
 	case c.Dialect == nil:
 		return nil, errors.New("engine: no dialect")
 	}
-	c.Units = cmp.Or(c.Units, 8)
-	c.Feeds = cmp.Or(c.Feeds, 16)
-	c.Applies = cmp.Or(c.Applies, 4)
-	c.Jitter = max(cmp.Or(c.Jitter, 5), 0)
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	if c.Log == nil {
-		c.Log = slog.Default()
-	}
+	c.defaults()
 	e := &Engine{
 		c: c, log: c.Log, now: c.Now,
 		feedQ:    newQueue[source.FeedName](c.Now),
@@ -158,6 +153,22 @@ func New(c Config) (*Engine, error) {
 		in:       make(index[unit.Secret]),
 	}
 	return e, nil
+}
+
+// defaults puts in place of zero values what they mean.
+func (c *Config) defaults() {
+	c.Units = cmp.Or(c.Units, 8)
+	c.Feeds = cmp.Or(c.Feeds, 16)
+	c.Applies = cmp.Or(c.Applies, 4)
+	c.RetryMin = cmp.Or(c.RetryMin, 750*time.Millisecond)
+	c.RetryMax = max(cmp.Or(c.RetryMax, 15*time.Minute), c.RetryMin)
+	c.Jitter = max(cmp.Or(c.Jitter, 5), 0)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
 }
 
 // Run keeps every unit that the dialect's objects ask for as it should be,

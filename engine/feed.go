@@ -151,7 +151,7 @@ func (e *Engine) nextLook(f feed, err error) time.Time {
 	if err == nil || fault.IsInput(err) {
 		return e.now().Add(e.jitter(f.want.Every))
 	}
-	return e.now().Add(min(backoff(f.fails+1), f.want.Every))
+	return e.now().Add(min(e.backoff(f.fails+1), f.want.Every))
 }
 
 // ask asks the source what the feed's reference means now, and makes the tree
@@ -348,11 +348,15 @@ func (e *Engine) jitter(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (1 + float64(e.c.Jitter)/100*(2*rand.Float64()-1)))
 }
 
-// backoff returns how long to wait after the nth failure in a row: from 750 ms
-// to 15 minutes.
-func backoff(n int) time.Duration {
-	return min(750*time.Millisecond<<min(max(n-1, 0), 12), 15*time.Minute)
+// backoff returns how long to wait after the nth failure in a row: twice as long
+// each time, within the bounds of the Config.
+func (e *Engine) backoff(n int) time.Duration {
+	d := e.c.RetryMin
+	for ; n > 1 && d < e.c.RetryMax; n-- {
+		d *= 2
+	}
+	return min(d, e.c.RetryMax)
 }
 
 // soon returns when to try again after the nth failure in a row.
-func (e *Engine) soon(n int) time.Time { return e.now().Add(backoff(n)) }
+func (e *Engine) soon(n int) time.Time { return e.now().Add(e.backoff(n)) }

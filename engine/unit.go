@@ -402,7 +402,7 @@ func (r *run) retry() time.Duration {
 	if fault.IsInput(r.st.Err) || errors.Is(r.st.Err, unit.ErrHealth) {
 		return most
 	}
-	return min(backoff(r.k.fails), most)
+	return min(r.e.backoff(r.k.fails), most)
 }
 
 // settle takes in what became of the run and wakes who waits for it.

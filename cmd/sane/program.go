@@ -83,7 +83,7 @@ func connect(d cli.Dial) (*cli.Place, error) {
 			return kube.New(config, kube.Options{UserAgent: "sane/" + version(), Observe: d.Observe})
 		},
 		Lead: func(ctx context.Context, l cli.Lease, run func(context.Context)) error {
-			return kube.Lead(ctx, c, kube.Lease{Namespace: l.Namespace, Name: l.Name, Identity: l.Identity}, run)
+			return kube.Lead(ctx, c, kube.Lease{Namespace: l.Namespace, Name: l.Name, Identity: l.Identity, Lasts: l.Lasts, Deadline: l.Deadline, Retry: l.Retry}, run)
 		},
 	}, nil
 }
