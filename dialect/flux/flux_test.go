@@ -164,6 +164,9 @@ func explain(err error) string {
 			s += " [" + name + "]"
 		}
 	}
+	if h := new(unit.HeldError); errors.As(err, &h) {
+		s += " [held " + string(h.Approval) + "]"
+	}
 	if fault.IsInput(err) {
 		s += " [input]"
 	}
@@ -198,6 +201,7 @@ var lacks = map[string]func(why string) error{
 	"no feed":          func(why string) error { return lackOf(source.LacksFeed, why) },
 	"no tree":          func(why string) error { return lackOf(source.LacksTree, why) },
 	"no path":          func(why string) error { return lackOf(source.LacksPath, why) },
+	"held sha256:0f":   func(why string) error { return &unit.HeldError{What: why, Approval: "sha256:0f"} },
 }
 
 func lackOf(what, why string) error {

@@ -132,11 +132,25 @@ func isStalled(o object.Object) bool {
 
 // recallError returns the error that a condition tells of.
 func recallError(o object.Object, c condition, is error) error {
+	if held := recallHeld(c); held != nil {
+		return held
+	}
 	err := error(refusal{c.reason, c.message, is})
 	if isStalled(o) {
 		err = fault.Input(err)
 	}
 	return err
+}
+
+// recallHeld returns what a condition says is held, as [words] has said it, or
+// nil.
+func recallHeld(c condition) error {
+	what, approval, ok := strings.Cut(c.message, toApprove)
+	if c.reason != deletionHeld || !ok {
+		return nil
+	}
+	approval, _, _ = strings.Cut(approval, ";")
+	return &unit.HeldError{What: strings.TrimPrefix(what, new(unit.HeldError).Error()), Approval: digest.Digest(approval)}
 }
 
 func recallHealth(o object.Object) health.Verdict {

@@ -68,13 +68,16 @@ func words(u unit.Unit, err error) string {
 		return fmt.Sprintf("%s.%s %q not found", u.Source.Kind, sourceGroup, u.Source.Name)
 	}
 	if h := new(unit.HeldError); errors.As(err, &h) {
-		err = fmt.Errorf("%w; if that is meant, annotate it with %s=%s", err, Approve, h.Approval)
+		err = fmt.Errorf("%w%s%s", err, toApprove, h.Approval)
 	}
 	if u.Deleting && !errors.Is(err, unit.ErrLeft) {
 		err = fmt.Errorf("%w; set spec.deletionPolicy to Orphan to leave its objects where they are", err)
 	}
 	return shorten(err.Error())
 }
+
+// toApprove comes after what is held, and before what would be approved.
+const toApprove = "; if that is meant, annotate it with " + Approve + "="
 
 var reasonOf = []struct {
 	is     error
