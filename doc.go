@@ -141,6 +141,7 @@
 //
 // Package ask answers what people ask of a cluster, by their own rights: why a thing
 // is as it is, where it comes from, what a unit wants, and what it would change.
+// Package web/draw lays trees of objects out for the eye.
 //
 // # Programs
 //

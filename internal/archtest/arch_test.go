@@ -25,7 +25,7 @@ var layers = [][]string{
 	{"unit", "cluster", "report"},
 	{"apply", "observe", "dialect", "diff"},
 	{"source/*", "render/*", "cluster/*", "report/*", "dialect/*", "engine", "install", "internal/*", "plan/plantest"},
-	{"ask"},
+	{"ask", "web/draw"},
 	{"cli", "web", "bench"},
 	{"cmd/*"},
 }
