@@ -48,7 +48,7 @@
 // Package unit is one thing to be kept as Git says, which is what a
 // Kustomization asks for, and its Status: how far it got, and why no further.
 // Package cluster says what is needed of a cluster: get, list, watch, apply,
-// create, patch, delete. Package report says what an event is, and who is told.
+// create, patch, delete, the logs of pods. Package report says what an event is, and who is told.
 //
 // # Verbs
 //

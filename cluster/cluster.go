@@ -4,6 +4,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"io"
 	"iter"
 
 	"github.com/sane-gitops/sane/object"
@@ -27,6 +28,12 @@ type Cluster interface {
 	// May asks the server whether it would allow d to this identity. A kind
 	// that the server does not know is [ErrNoKind].
 	May(ctx context.Context, d Deed) (bool, error)
+
+	// Logs returns what a container of a pod says, until ctx is done or the
+	// caller closes it, which is the caller's to do. That the pod has no such
+	// container, or several and none is named, is [ErrInvalid]; so is a log
+	// that can't be had, as that of a container that was not started yet.
+	Logs(ctx context.Context, pod object.ID, opts LogOptions) (io.ReadCloser, error)
 }
 
 // A Reader finds objects.

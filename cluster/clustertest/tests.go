@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/object"
@@ -42,6 +44,7 @@ var tests = []struct {
 	{"status subresource", status},
 	{"custom resource with a schema", schema},
 	{"rights", rights},
+	{"logs", logs},
 	{"canceled context", canceled},
 }
 
@@ -538,5 +541,39 @@ func rights(b *bench) {
 	deed.Object.Kind = object.Kind{Group: "clustertest.example.com", Name: "Nothing"}
 	if ok, err := b.May(b.ctx, deed); ok || !errors.Is(err, cluster.ErrNoKind) {
 		b.t.Errorf("of a kind that is not there: %v, %v", ok, err)
+	}
+}
+
+// logs asks for those of a pod that runs nowhere: it says nothing.
+func logs(b *bench) {
+	pod := object.Of(map[string]any{
+		"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "p", "namespace": b.ns},
+		"spec": map[string]any{
+			"schedulerName": "nobody", "automountServiceAccountToken": false,
+			"containers": []any{map[string]any{"name": "a", "image": "a"}, map[string]any{"name": "b", "image": "b"}},
+		},
+	})
+	_, err := b.Logs(b.ctx, pod.ID(), cluster.LogOptions{})
+	b.wants(err, cluster.ErrNotFound, "read log of Pod/"+b.ns+"/p: ")
+	b.eventually(func() error { // the namespace may have no service account yet
+		_, err := b.Apply(b.ctx, pod, how)
+		return err
+	})
+	for _, opts := range []cluster.LogOptions{{}, {Container: "c"}} {
+		_, err := b.Logs(b.ctx, pod.ID(), opts)
+		b.wants(err, cluster.ErrInvalid, "container")
+	}
+	for _, opts := range []cluster.LogOptions{
+		{Container: "a"},
+		{Container: "b", Timestamps: true, Tail: 3, Limit: 100, Since: time.Now()},
+	} {
+		log, err := b.Logs(b.ctx, pod.ID(), opts)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if data, err := io.ReadAll(log); len(data) > 0 || err != nil {
+			b.t.Errorf("%+v: %q, %v", opts, data, err)
+		}
+		log.Close()
 	}
 }

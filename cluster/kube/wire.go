@@ -47,6 +47,7 @@ type request struct {
 	contentType    string
 	body           []byte
 	who            cluster.Identity // to impersonate
+	patient        bool             // the answer may begin whenever it does
 }
 
 func newWire(config *rest.Config, opts Options) (*wire, error) {
@@ -102,12 +103,15 @@ func (w *wire) try(ctx context.Context, r request, data *bytes.Buffer) error {
 }
 
 // stream makes a request whose answer goes on until ctx is done. Only the
-// beginning of the answer has a timeout.
+// beginning of the answer has a timeout, unless the request is a patient one.
 func (w *wire) stream(ctx context.Context, r request) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	late := time.AfterFunc(w.timeout, cancel)
+	if r.patient {
+		late.Stop()
+	}
 	resp, err := w.send(ctx, r)
-	if !late.Stop() && err == nil {
+	if !late.Stop() && err == nil && !r.patient {
 		resp.Body.Close()
 		err = context.DeadlineExceeded
 	}

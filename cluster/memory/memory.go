@@ -40,6 +40,7 @@ type world struct {
 	objects  map[object.ID]object.Object // in the version that their kind prefers
 	managers map[managerKey]*fieldManager
 	watchers map[*watcher]bool
+	journals map[speaker]*journal
 	fail     func(op string, id object.ID) error
 	allow    func(cluster.Identity, cluster.Deed) bool
 	calls    []Call
@@ -53,6 +54,7 @@ func New(kinds ...Kind) *Cluster {
 		objects:  map[object.ID]object.Object{},
 		managers: map[managerKey]*fieldManager{},
 		watchers: map[*watcher]bool{},
+		journals: map[speaker]*journal{},
 	}
 	for _, k := range builtinKinds() {
 		w.kinds[k.Kind.Kind] = k

@@ -230,6 +230,9 @@ func (w *world) removed(o object.Object) {
 		delete(w.kinds, k)
 		w.end(k)
 	}
+	if o.ID().Kind.Name == "Pod" {
+		w.silence(o)
+	}
 	for _, id := range w.ids() {
 		waiting, ok := w.objects[id]
 		if ok && waiting.Deleting() && within(waiting)(o.ID()) && !w.held(waiting) {
