@@ -278,7 +278,7 @@ func (w *asking) objects(ctx context.Context, o object.Object, u unit.Unit) []*R
 
 // afar reports whether a unit's objects are in another cluster. Its kubeconfig
 // was not looked for.
-func afar(u unit.Unit) bool { return u.Target.Kubeconfig != "" || u.Target.Err != nil }
+func afar(u unit.Unit) bool { return u.Target.Place != (unit.Place{}) || u.Target.Err != nil }
 
 // appliedAll reports whether a unit says that all that it wants has been applied,
 // so that what is missing is a cause rather than an effect.

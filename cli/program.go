@@ -6,10 +6,12 @@ import (
 	"time"
 
 	"github.com/sane-gitops/sane/ask"
+	"github.com/sane-gitops/sane/cloud"
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/report"
+	"github.com/sane-gitops/sane/unit"
 )
 
 // A Program is what the command line drives: constructors of all that it does
@@ -49,6 +51,9 @@ type Dial struct {
 	// Observe is told of every request to the API server. nil means that
 	// nobody wants to know.
 	Observe func(verb, resource string, code int, took time.Duration)
+
+	Tokens    int           // of service accounts and clouds, how many to remember; 0 means a hundred, less means none
+	TokensFor time.Duration // how long at most; 0 means an hour
 }
 
 // A Place is a cluster and how it was reached.
@@ -60,9 +65,12 @@ type Place struct {
 	// "deploy", "Deployment.apps". That none does is [cluster.ErrNoKind].
 	Kind func(ctx context.Context, word string) (object.Kind, error)
 
-	// Remote connects to the cluster that another kubeconfig names, which is
-	// not trusted: it must not make us run a program or read a file.
-	Remote func(kubeconfig string) (cluster.Cluster, error)
+	// Remote connects to another cluster. What names it is not trusted: it must
+	// not make us run a program or read a file.
+	Remote func(unit.Place) (cluster.Cluster, error)
+
+	// Office gets tokens of the cluster's service accounts, and of clouds.
+	Office *cloud.Office
 
 	// Lead waits until this process alone holds a lease and calls run, whose
 	// context ends with the lease. Its error says why the lease was lost.
@@ -85,6 +93,7 @@ type Speech struct {
 	Controllers           []string        // whose objects to keep, or of which kinds; nil means all
 	Gates                 map[string]bool // features that are not as usual
 	ArtifactBase          string          // what artifacts' URLs begin with; "" means that none are served
+	KubeconfigAccount     string          // that gets in at other clusters where nobody else is named
 	AgeSecret             string          // "namespace/name" of a Secret with age keys, for who names no keys; "" means none
 	Log                   *slog.Logger    // nil means slog.Default()
 

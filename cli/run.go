@@ -38,6 +38,9 @@ type daemon struct {
 	over           []string
 	early          string
 	ageSecret      string
+	kubeAccount    string
+	tokens         int
+	tokensFor      time.Duration
 	gates          map[string]string
 
 	jitter             int
@@ -81,6 +84,9 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.StringVar(&r.selector, "watch-label-selector", "", "keep only objects with these `LABELS`")
 	f.BoolVar(&r.noCross, "no-cross-namespace-refs", false, "refuse sources, and expressions over Kustomizations, in other namespaces")
 	f.StringVar(&r.account, "default-service-account", "", "`NAME` of the service account that Kustomizations act as which name none")
+	f.StringVar(&r.kubeAccount, "default-kubeconfig-service-account", "", "`NAME` of the service account that gets in at other clusters where spec.kubeConfig.configMapRef names none")
+	f.IntVar(&r.tokens, "token-cache-max-size", 100, "tokens of service accounts and clouds that are remembered, of each sort; 0 for none")
+	f.DurationVar(&r.tokensFor, "token-cache-max-duration", time.Hour, "how long a token is remembered at most")
 	f.StringVar(&r.guard, "deletion-guard", "on", "hold the deletion of all objects of a Kustomization, or of most of many, until it is approved: on or off")
 	f.StringSliceVar(&r.controllers, "controllers", nil, "do the work of these of Flux's controllers, or that on these kinds, only: source-controller, kustomize-controller, GitRepository, OCIRepository, Bucket, Kustomization (default all)")
 	f.StringArrayVar(&r.over, "override-manager", nil, "field `MANAGER` whose fields of our objects become ours, beside kubectl's; may be given more than once")
@@ -208,7 +214,10 @@ func allowance() int64 {
 // serve keeps units until ctx is done, beside the pages that tell of it.
 func (r *daemon) serve(ctx context.Context) error {
 	r.counts = newMeters(r.busy)
-	place, err := r.Connect(Dial{Kubeconfig: r.kubeconfig, Context: r.context, Log: r.log, Observe: r.counts.request})
+	place, err := r.Connect(Dial{
+		Kubeconfig: r.kubeconfig, Context: r.context, Log: r.log, Observe: r.counts.request,
+		Tokens: cmp.Or(r.tokens, -1), TokensFor: r.tokensFor,
+	})
 	if err != nil {
 		return err
 	}
@@ -256,7 +265,7 @@ func (r *daemon) speech(pages *pages, namespace string) (dialect.Dialect, error)
 	}
 	return r.Dialect(Speech{
 		NoCrossNamespace: r.noCross, DefaultServiceAccount: r.account, Guard: r.guard != "off", Controllers: r.controllers,
-		Gates: gates, Early: early, ArtifactBase: base, AgeSecret: age, Log: r.log,
+		Gates: gates, Early: early, ArtifactBase: base, AgeSecret: age, KubeconfigAccount: r.kubeAccount, Log: r.log,
 	})
 }
 

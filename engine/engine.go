@@ -23,9 +23,9 @@ import (
 // A Config says what an engine works with. Fields without a comment about
 // their zero value must be set.
 type Config struct {
-	Cluster   cluster.Cluster                                  // that we run in; it holds the dialect's objects
-	Remote    func(kubeconfig string) (cluster.Cluster, error) // connects to another; nil means that there are none
-	Sources   map[string]source.Source                         // by source.Remote.Type
+	Cluster   cluster.Cluster                           // that we run in; it holds the dialect's objects
+	Remote    func(unit.Place) (cluster.Cluster, error) // connects to another; nil means that there are none
+	Sources   map[string]source.Source                  // by source.Remote.Type
 	Renderer  Renderer
 	Dialect   dialect.Dialect
 	Sinks     []report.Sink // none: nobody is told
@@ -98,8 +98,8 @@ type Engine struct {
 	checked  index[object.ID]          // guarded by mu; units by the object whose health they check
 	heirless index[source.FeedName]    // guarded by mu; units that wait until others of a feed can be rendered
 	ruled    index[object.Kind]        // guarded by mu; units by what they have rules of health for
-	places   map[unit.Secret]*place    // guarded by mu; other clusters by their kubeconfig
-	in       index[unit.Secret]        // guarded by mu; units by the other cluster that they are kept in
+	places   map[unit.Place]*place     // guarded by mu; other clusters by how they are reached
+	in       index[unit.Place]         // guarded by mu; units by the other cluster that they are kept in
 }
 
 // An index names units by something that they refer to.
@@ -149,8 +149,8 @@ func New(c Config) (*Engine, error) {
 		checked:  make(index[object.ID]),
 		heirless: make(index[source.FeedName]),
 		ruled:    make(index[object.Kind]),
-		places:   make(map[unit.Secret]*place),
-		in:       make(index[unit.Secret]),
+		places:   make(map[unit.Place]*place),
+		in:       make(index[unit.Place]),
 	}
 	return e, nil
 }

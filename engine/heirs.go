@@ -62,7 +62,7 @@ func (e *Engine) sharing(u unit.Unit) []unit.Unit {
 	var all []unit.Unit
 	for _, name := range e.users.of(u.Source) {
 		k := e.units[name]
-		if name != u.Name && !k.want.Deleting && !k.want.Paused && k.want.Err == nil && k.want.Target.Kubeconfig == u.Target.Kubeconfig {
+		if name != u.Name && !k.want.Deleting && !k.want.Paused && k.want.Err == nil && k.want.Target.Place == u.Target.Place {
 			all = append(all, k.want)
 		}
 	}

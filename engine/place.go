@@ -16,7 +16,7 @@ import (
 type place struct {
 	cluster.Cluster
 	look *observe.Watcher
-	by   unit.Secret // the kubeconfig that names it; "" for where we run
+	by   unit.Place // how it is reached; zero for where we run
 
 	room    int         // for how many units at a time
 	busy    int         // guarded by Engine.mu; units that have a worker
@@ -40,24 +40,24 @@ func (e *Engine) place(ctx context.Context, t unit.Target) (*place, error) {
 	if t.Err != nil {
 		return nil, t.Err
 	}
-	if t.Kubeconfig == "" {
+	if t.Place == (unit.Place{}) {
 		return e.here, nil
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if p := e.places[t.Kubeconfig]; p != nil {
+	if p := e.places[t.Place]; p != nil {
 		return p, nil
 	}
 	if e.c.Remote == nil {
 		return nil, fault.Input(errors.New("other clusters than the one that we run in are not kept here"))
 	}
-	c, err := e.c.Remote(string(t.Kubeconfig))
+	c, err := e.c.Remote(t.Place)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the cluster that the kubeconfig names: %w", err)
 	}
 	p := e.newPlace(e.ctx, c)
-	p.by, p.room = t.Kubeconfig, max(1, e.c.Units/4)
-	e.places[t.Kubeconfig] = p
+	p.by, p.room = t.Place, max(1, e.c.Units/4)
+	e.places[t.Place] = p
 	return p, nil
 }
 
@@ -93,8 +93,8 @@ func (e *Engine) leave(p *place) {
 }
 
 // abandon takes in that a unit has left another cluster for good. e.mu is held.
-func (e *Engine) abandon(kubeconfig unit.Secret) {
-	if p := e.places[kubeconfig]; p != nil {
+func (e *Engine) abandon(by unit.Place) {
+	if p := e.places[by]; p != nil {
 		e.closeUnused(p)
 	}
 }
@@ -103,8 +103,8 @@ func (e *Engine) abandon(kubeconfig unit.Secret) {
 // checks any more. e.mu is held.
 func (e *Engine) overlook(u unit.Unit) {
 	p := e.here
-	if u.Target.Kubeconfig != "" {
-		p = e.places[u.Target.Kubeconfig]
+	if at := u.Target.Place; at != (unit.Place{}) {
+		p = e.places[at]
 	}
 	for _, id := range u.Checks {
 		if p != nil && len(e.checked[id]) == 0 {

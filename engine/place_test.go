@@ -14,16 +14,16 @@ import (
 func TestAbandonedPlace(t *testing.T) {
 	e := asker(t, memory.New())
 	e.ctx = t.Context()
-	e.c.Remote = func(string) (cluster.Cluster, error) { return memory.New(), nil }
-	there := unit.Target{Kubeconfig: "far"}
-	e.in.add("far", site)
+	e.c.Remote = func(unit.Place) (cluster.Cluster, error) { return memory.New(), nil }
+	there := unit.Target{Place: unit.Place{Kubeconfig: "far"}}
+	e.in.add(there.Place, site)
 	p, err := e.place(t.Context(), there)
 	if err != nil || !e.enter(p, site) {
 		t.Fatal("no place", err)
 	}
 	e.mu.Lock()
-	e.in.remove("far", site)
-	e.abandon("far")
+	e.in.remove(there.Place, site)
+	e.abandon(there.Place)
 	e.mu.Unlock()
 	configMap := object.Kind{Name: "ConfigMap"}
 	if err := p.look.Watch(t.Context(), configMap); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/unit"
 )
 
 // A recorder says what is written to a cluster, and what is asked about single
@@ -29,8 +30,8 @@ func (r *recorder) As(who cluster.Identity) cluster.Cluster {
 }
 
 // remote connects to the cluster that a kubeconfig names.
-func (p *play) remote(kubeconfig string) (cluster.Cluster, error) {
-	if kubeconfig != "far" {
+func (p *play) remote(at unit.Place) (cluster.Cluster, error) {
+	if at.Kubeconfig != "far" {
 		return nil, errors.New("the kubeconfig is not valid")
 	}
 	return &recorder{p.far, p, " in far"}, nil

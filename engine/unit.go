@@ -77,7 +77,7 @@ func (e *Engine) putUnit(o object.Object, u unit.Unit) {
 	k.agree(u)
 	k.want = u
 	e.link(u)
-	e.abandon(was.Target.Kubeconfig)
+	e.abandon(was.Target.Place)
 	e.overlook(was)
 	e.unitQ.Add(u.Name, prio)
 	for _, d := range e.after.of(u.Name) {
@@ -105,8 +105,8 @@ func (e *Engine) link(u unit.Unit) {
 	for _, r := range u.Rules {
 		e.ruled.add(r.Kind, u.Name)
 	}
-	if u.Target.Kubeconfig != "" {
-		e.in.add(u.Target.Kubeconfig, u.Name)
+	if at := u.Target.Place; at != (unit.Place{}) {
+		e.in.add(at, u.Name)
 	}
 }
 
@@ -122,8 +122,8 @@ func (e *Engine) unlink(u unit.Unit) {
 	for _, r := range u.Rules {
 		e.ruled.remove(r.Kind, u.Name)
 	}
-	if u.Target.Kubeconfig != "" {
-		e.in.remove(u.Target.Kubeconfig, u.Name)
+	if at := u.Target.Place; at != (unit.Place{}) {
+		e.in.remove(at, u.Name)
 	}
 }
 
@@ -134,7 +134,7 @@ func (e *Engine) dropUnit(name unit.Name) {
 		return
 	}
 	e.unlink(k.want)
-	e.abandon(k.want.Target.Kubeconfig)
+	e.abandon(k.want.Target.Place)
 	e.overlook(k.want)
 	delete(e.units, name)
 	if f := e.feeds[k.want.Source]; f != nil && f.foreign {

@@ -64,7 +64,7 @@ func play(m *testing.M) int {
 		return 1
 	}
 	if home, err = openStage(os.Getenv("SANE_TEST_KUBECONFIG")); err == nil {
-		sane, err = start(dir, home.kubeconfig, "--watch-label-selector", "!"+alone)
+		sane, err = start(dir, home.kubeconfig, "--watch-label-selector", "!"+alone, "--feature-gates", "ObjectLevelWorkloadIdentity=true")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "scenario:", err)

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"encoding/base64"
+	"strconv"
 	"testing"
 
 	"k8s.io/client-go/tools/clientcmd"
@@ -73,6 +74,60 @@ func TestKubeconfig(t *testing.T) {
 	s.delete(s.unitID("apps"))
 	s.gone(s.unitID("apps"))
 	s.gone(far)
+}
+
+// TestClusterByToken: a unit is kept in a cluster that knows its service account
+// by tokens for it, which is the same one by its address here. It can do what
+// that account may, and no more.
+func TestClusterByToken(t *testing.T) {
+	s := open(t)
+	rev := s.commit(map[string]string{"x/cm.yaml": configMap("far")})
+	s.feed()
+	s.unit("apps", "path: x", "kubeConfig: {configMapRef: {name: there}}")
+	s.refused(s.unitID("apps"), "ReconciliationFailed", "configmap '$NS/there' not found")
+
+	s.login("there", "somebody", "https://kubernetes.default.svc")
+	s.refused(s.unitID("apps"), "ReconciliationFailed", "get a token of ServiceAccount/$NS/somebody", "not found")
+	s.apply("{apiVersion: v1, kind: ServiceAccount, metadata: {name: somebody, namespace: $NS}}")
+	s.refused(s.unitID("apps"), "ReconciliationFailed", "forbidden", "system:serviceaccount:$NS:somebody")
+	s.login("there", "somebody", "somewhere else")
+	s.refused(s.unitID("apps"), "ReconciliationFailed", "Unauthorized")
+
+	s.apply(`
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: $NS}
+rules: [{apiGroups: [""], resources: [configmaps], verbs: [get, list, watch, create, patch, delete]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: $NS}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: $NS}
+subjects: [{kind: ServiceAccount, name: somebody, namespace: $NS}]
+`)
+	for _, kind := range []string{"ClusterRole", "ClusterRoleBinding"} {
+		defer s.delete(object.ID{Kind: object.Kind{Group: "rbac.authorization.k8s.io", Name: kind}, Name: s.ns})
+	}
+	s.login("there", "somebody", "https://kubernetes.default.svc")
+	s.ready("apps", rev)
+	far := s.id(configMaps, "far")
+	s.here(far)
+	s.delete(s.unitID("apps"))
+	s.gone(s.unitID("apps"))
+	s.gone(far)
+}
+
+// login puts a ConfigMap by which an account gets in at the stage by its address.
+func (s *scene) login(name, account, audiences string) {
+	s.Helper()
+	c, err := clientcmd.LoadFromFile(s.kubeconfig)
+	s.must(err)
+	s.must(api.FlattenConfig(c))
+	at := c.Clusters[c.Contexts[c.CurrentContext].Cluster]
+	s.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + ", namespace: $NS}\ndata:" + fieldsOf([]string{
+		"provider: generic", "address: " + at.Server, "serviceAccountName: " + account, "audiences: " + audiences,
+		"ca.crt: " + strconv.Quote(string(at.CertificateAuthorityData)),
+	}, nil))
 }
 
 // access puts a Secret with the stage's kubeconfig, changed.

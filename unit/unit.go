@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sane-gitops/sane/cloud"
 	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/health"
 	"github.com/sane-gitops/sane/inventory"
@@ -70,9 +71,26 @@ type Gate struct {
 // A Target is a cluster and the identity to use there. The zero Target is the
 // cluster that we run in, and ourselves.
 type Target struct {
-	Kubeconfig Secret // of another cluster; "" is the one that we run in
-	As         string // the user to impersonate; "" is whoever the kubeconfig, or our pod, says
-	Err        error  // why it is not known; nil if it is
+	Place
+	As  string // the user to impersonate; "" is whoever the place, or our pod, says
+	Err error  // why it is not known; nil if it is
+}
+
+// A Place is how to get in at another cluster, by either of its fields. The zero
+// Place is the cluster that we run in.
+type Place struct {
+	Kubeconfig Secret
+	Login      Login
+}
+
+// A Login is how to get in at a cluster by an identity that it, or its cloud,
+// knows.
+type Login struct {
+	cloud.Identity
+	Cluster   string // its name at the cloud; "" if Address is all that there is to know
+	Address   string // URL of its API server; "" means that which the cloud knows
+	CA        string // PEM certificates of those who may vouch for that; "" means whom the cloud says, or everybody
+	Audiences string // whom a token is for, one a line; "" means the usual
 }
 
 // A Secret is text that prints as nothing.

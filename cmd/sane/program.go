@@ -11,6 +11,7 @@ import (
 
 	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cli"
+	"github.com/sane-gitops/sane/cloud"
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/cluster/kube"
 	"github.com/sane-gitops/sane/dialect"
@@ -23,6 +24,7 @@ import (
 	"github.com/sane-gitops/sane/render/worker"
 	"github.com/sane-gitops/sane/report/event"
 	"github.com/sane-gitops/sane/report/webhook"
+	"github.com/sane-gitops/sane/unit"
 )
 
 // program wires all the parts together.
@@ -53,7 +55,7 @@ func program() cli.Program {
 func speak(s cli.Speech) (dialect.Dialect, error) {
 	c := flux.Config{
 		Guard: s.Guard, NoCrossNamespace: s.NoCrossNamespace, DefaultServiceAccount: s.DefaultServiceAccount, Controllers: s.Controllers,
-		Gates: s.Gates, Early: s.Early, ArtifactBase: s.ArtifactBase, AgeSecret: s.AgeSecret,
+		Gates: s.Gates, Early: s.Early, ArtifactBase: s.ArtifactBase, AgeSecret: s.AgeSecret, KubeconfigAccount: s.KubeconfigAccount,
 	}
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -69,18 +71,23 @@ func connect(d cli.Dial) (*cli.Place, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find a cluster: %w", err)
 	}
-	c, err := kube.New(config, kube.Options{UserAgent: "sane/" + version(), Observe: d.Observe})
+	options := kube.Options{UserAgent: "sane/" + version(), Observe: d.Observe}
+	c, err := kube.New(config, options)
 	if err != nil {
 		return nil, err
 	}
+	office := cloud.NewOffice(cloud.OfficeConfig{Account: c.AccountToken, Max: d.Tokens, Most: d.TokensFor})
 	return &cli.Place{
-		Cluster: c, Namespace: namespace, Kind: c.Kind,
-		Remote: func(kubeconfig string) (cluster.Cluster, error) {
-			config, err := kube.Remote([]byte(kubeconfig))
+		Cluster: c, Namespace: namespace, Kind: c.Kind, Office: office,
+		Remote: func(at unit.Place) (cluster.Cluster, error) {
+			if at.Kubeconfig == "" {
+				return kube.New(kube.Reach(way(at.Login, office)), options)
+			}
+			config, err := kube.Remote([]byte(at.Kubeconfig))
 			if err != nil {
 				return nil, err
 			}
-			return kube.New(config, kube.Options{UserAgent: "sane/" + version(), Observe: d.Observe})
+			return kube.New(config, options)
 		},
 		Lead: func(ctx context.Context, l cli.Lease, run func(context.Context)) error {
 			return kube.Lead(ctx, c, kube.Lease{Namespace: l.Namespace, Name: l.Name, Identity: l.Identity, Lasts: l.Lasts, Deadline: l.Deadline, Retry: l.Retry}, run)

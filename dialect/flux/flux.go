@@ -49,6 +49,7 @@ type Config struct {
 	Gates                 map[string]bool // Flux's feature gates, where they are not as usual
 	Guard                 bool            // hold surprising deletions until somebody approves them
 	DefaultServiceAccount string          // that Kustomizations act as which name none; "" means ourselves
+	KubeconfigAccount     string          // that gets in at other clusters where their ConfigMap names none; "" means ourselves
 	AgeSecret             string          // "namespace/name" of a Secret with age keys, for who names no other; "" means none
 	ArtifactBase          string          // what artifacts' URLs begin with; "" means as Flux's in flux-system
 

@@ -183,7 +183,11 @@ var sentinels = map[string]error{
 
 // targetOf shows what a test may show.
 func targetOf(t unit.Target) map[string]string {
-	return filled(map[string]string{"as": t.As, "kubeconfig": string(t.Kubeconfig), "error": explain(t.Err)})
+	login := ""
+	if t.Login != (unit.Login{}) {
+		login = fmt.Sprintf("%+v", t.Login)
+	}
+	return filled(map[string]string{"as": t.As, "kubeconfig": string(t.Kubeconfig), "login": login, "error": explain(t.Err)})
 }
 
 func issuerOf(i *source.Issuer) string {

@@ -12,6 +12,7 @@ const (
 	externalArtifacts  = "ExternalArtifact"
 	additiveReadyExprs = "AdditiveCELDependencyCheck" // dependsOn[].readyExpr beside the usual check, not in its place
 	strictVariables    = "StrictPostBuildSubstitutions"
+	workloadIdentity   = "ObjectLevelWorkloadIdentity" // service accounts that objects name get tokens
 )
 
 // A gate is a feature that Flux can be told to have or not to have.
@@ -24,6 +25,7 @@ var gates = map[string]gate{
 	externalArtifacts:                {},
 	additiveReadyExprs:               {},
 	strictVariables:                  {usual: true},
+	workloadIdentity:                 {},
 	"CacheSecretsAndConfigMaps":      {instead: "what is referred to is watched, and no more"},
 	"CancelHealthCheckOnNewRevision": {instead: "a new revision always goes first"},
 	"DirectSourceFetch":              {instead: "sources are watched"},
@@ -32,7 +34,6 @@ var gates = map[string]gate{
 	"DisableStatusPollerCache":       {usual: true, instead: "nothing is polled"},
 	"GroupChangeLog":                 {instead: "changes are told together"},
 	"MigrateAPIVersion":              {instead: "inventories name kinds without regard to their version"},
-	"ObjectLevelWorkloadIdentity":    {instead: "it is not supported yet"},
 }
 
 // on reports whether a feature is wanted.
@@ -43,12 +44,16 @@ func (c Config) on(name string) bool {
 	return gates[name].usual
 }
 
-// checkGates returns an error if c names a gate that Flux does not have.
+// checkGates returns an error if c names a gate that Flux does not have, or has
+// a default that needs another gate.
 func (c Config) checkGates() error {
 	for _, name := range slices.Sorted(maps.Keys(c.Gates)) {
 		if _, ok := gates[name]; !ok {
 			return fmt.Errorf("unknown feature gate %q: want any of %s", name, strings.Join(slices.Sorted(maps.Keys(gates)), ", "))
 		}
+	}
+	if c.KubeconfigAccount != "" && !c.on(workloadIdentity) {
+		return fmt.Errorf("--default-kubeconfig-service-account needs the feature gate %s", workloadIdentity)
 	}
 	return nil
 }

@@ -3,9 +3,13 @@ package flux
 import (
 	"cmp"
 	"fmt"
+	"net/url"
+	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
 
+	"github.com/sane-gitops/sane/cloud"
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/unit"
@@ -22,18 +26,63 @@ func (f flux) target(ks kustomizev1.Kustomization, r dialect.Reader) (unit.Targe
 		t.As = fmt.Sprintf("system:serviceaccount:%s:%s", ks.Namespace, name)
 	}
 	at := ks.Spec.KubeConfig
+	var err error
 	switch {
 	case at == nil:
-	case at.SecretRef == nil:
-		t.Err = unsupported(field{"spec.kubeConfig.configMapRef", true})
+	case (at.SecretRef == nil) == (at.ConfigMapRef == nil):
+		t.Err = refuse("", nil, "exactly one of spec.kubeConfig.configMapRef or spec.kubeConfig.secretRef must be specified")
+	case at.ConfigMapRef != nil:
+		t.Login, t.Err, err = f.login(ks.Namespace, at.ConfigMapRef.Name, r)
 	default:
-		s, err := secretNamed(ks.Namespace, at.SecretRef.Name, r)
-		if err != nil {
-			return t, err
+		var s secret
+		if s, err = secretNamed(ks.Namespace, at.SecretRef.Name, r); err == nil {
+			t.Kubeconfig, t.Err = s.kubeconfig(at.SecretRef.Key)
 		}
-		t.Kubeconfig, t.Err = s.kubeconfig(at.SecretRef.Key)
 	}
-	return t, nil
+	return t, err
+}
+
+// login returns how the ConfigMap of that name says to get in at a cluster. What
+// is wrong with it is refused; err is r's.
+func (f flux) login(namespace, name string, r dialect.Reader) (l unit.Login, refused, err error) {
+	from, err := lookUp(object.ID{Kind: object.Kind{Name: "ConfigMap"}, Namespace: namespace, Name: name}, r)
+	if err != nil {
+		return l, nil, err
+	}
+	wrong := func(format string, args ...any) (unit.Login, error, error) {
+		return unit.Login{}, refusal{reconcileFailed, "kubeConfig: configmap '" + namespace + "/" + name + "' " + fmt.Sprintf(format, args...), nil}, nil
+	}
+	if from.missing {
+		return wrong("not found: create it with 'provider', and what that needs")
+	}
+	l.Cluster, l.Address, l.CA = from.data[meta.KubeConfigKeyCluster], from.data[meta.KubeConfigKeyAddress], from.data[meta.KubeConfigKeyCACert]
+	l.Audiences = strings.Join(strings.Fields(from.data[meta.KubeConfigKeyAudiences]), "\n")
+	account := cmp.Or(from.data[meta.KubeConfigKeyServiceAccountName], f.KubeconfigAccount)
+	provider := from.data[meta.KubeConfigKeyProvider]
+	switch provider {
+	case "":
+		return wrong("has no 'provider': it must be one of aws, azure, gcp and generic")
+	case cloud.Generic:
+		if l.Address == "" {
+			return wrong("has no 'address', which provider generic needs")
+		}
+		if account == "" {
+			return wrong("has no 'serviceAccountName': our own token is shown to no server that an object names")
+		}
+		l.Cluster, l.Audiences = "", cmp.Or(l.Audiences, l.Address)
+	case "aws", "azure", "gcp":
+		return wrong("has the provider '%s', which is not supported yet", provider)
+	default:
+		return wrong("has the provider '%s': it must be one of aws, azure, gcp and generic", provider)
+	}
+	if u, err := url.Parse(l.Address); l.Address != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "") {
+		return wrong("has an 'address' that is no https URL")
+	}
+	l.Identity, refused, err = f.identity(provider, "kubeConfig: configmap '"+namespace+"/"+name+"': serviceAccountName", namespace, account, r)
+	if refused != nil {
+		l = unit.Login{}
+	}
+	return l, refused, err
 }
 
 // kubeconfig returns the kubeconfig that a Secret holds under a key.

@@ -1,0 +1,20 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/sane-gitops/sane/cloud"
+	"github.com/sane-gitops/sane/cluster/kube"
+	"github.com/sane-gitops/sane/unit"
+)
+
+// way returns how to reach the cluster that l lets in at.
+func way(l unit.Login, office *cloud.Office) kube.Way {
+	audiences := strings.Split(l.Audiences, "\n")
+	return kube.Way{
+		Find:    func(context.Context) (kube.Spot, error) { return kube.Spot{Address: l.Address, CA: l.CA}, nil },
+		Token:   func(ctx context.Context) (string, error) { return office.AccountToken(ctx, l.Account, audiences...) },
+		Refused: func() { office.ForgetAccount(l.Account, audiences...) },
+	}
+}
