@@ -131,6 +131,9 @@
 // One that is changed again and again is brought back less and less often
 // (fight.go).
 //
+// What is suspended is left alone. Where its object says until when, the engine
+// resumes it then (pause.go).
+//
 // A source that others keep is a feed too, a foreign one (foreign.go): what its
 // object's status offers is fetched, and nothing is written to it. If it can't be
 // had, the units that use it say so.

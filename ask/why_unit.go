@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/diff"
@@ -81,14 +82,22 @@ func (w *asking) unitState(o object.Object) *Reason {
 	return r
 }
 
-// pausedBy says who asked for an object to be left alone, and since when.
+// pausedBy says who asked for an object to be left alone, since when, until when
+// and why, as far as that is said.
 func (w *asking) pausedBy(o object.Object) *Reason {
-	who, since := diff.Owner(o, w.Language.Pause...)
-	return &Reason{
-		About: o.ID().String(), Since: since,
-		Says: strings.Join(w.Language.Pause, ".") + " was set by " + cmp.Or(who, "somebody unknown"),
+	p := w.Dialect.Pause(o)
+	r := &Reason{
+		About: o.ID().String(), Since: p.Since,
+		Says: strings.Join(w.Language.Pause, ".") + " was set by " + cmp.Or(p.By, "somebody unknown"),
 		Do:   "sane resume " + w.Language.Sayable(o.ID()),
 	}
+	if p.Why != "" {
+		r.Says += ": " + p.Why
+	}
+	if !p.Until.IsZero() {
+		r.Says += "; it goes on by itself at " + p.Until.UTC().Format(time.RFC3339)
+	}
+	return r
 }
 
 // neglected says that no controller has looked at an object as it is now.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,8 @@ type order struct {
 	wait    bool
 	source  bool
 	timeout time.Duration
+	why     string
+	period  time.Duration // of a suspension; 0 means until somebody resumes
 
 	at   *Place
 	says dialect.Dialect
@@ -56,13 +59,20 @@ func reconcileCommand(d *desk) *cobra.Command {
 func suspendCommand(d *desk) *cobra.Command {
 	o := &order{desk: d}
 	cmd := &cobra.Command{
-		Use:               "suspend [KIND/]NAME...",
-		Short:             "Leave units or sources alone until they are resumed",
-		Example:           "  sane suspend apps\n  sane suspend source git apps\n  sane suspend --all -n team-a",
+		Use:   "suspend [KIND/]NAME...",
+		Short: "Leave units or sources alone until they are resumed",
+		Long: `Suspend leaves units or sources alone until they are resumed. With --for the controller
+resumes them by itself. What is suspended already takes on the reason and the time that are given.`,
+		Example: `  sane suspend apps
+  sane suspend apps --reason 'migration of the database' --for 2h
+  sane suspend source git apps
+  sane suspend --all -n team-a`,
 		ValidArgsFunction: d.completeNamed,
 		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args, o.suspend) },
 	}
 	cmd.Flags().BoolVar(&o.all, "all", false, "all of the kind in the namespace")
+	cmd.Flags().StringVar(&o.why, "reason", "", "`TEXT` that says why, for others to read")
+	cmd.Flags().DurationVar(&o.period, "for", 0, "`DURATION` after which the controller resumes them")
 	return cmd
 }
 
@@ -183,29 +193,56 @@ func (o *order) change(ctx context.Context, id object.ID, patch map[string]any) 
 	return err
 }
 
-// pause sets whether an object is left alone. It reports whether it was not so.
-func (o *order) pause(ctx context.Context, id object.ID, on bool) (changed bool, err error) {
+// pause has an object say how it is to be left alone. It reports whether that is
+// new.
+func (o *order) pause(ctx context.Context, id object.ID, p dialect.Pause) (changed bool, err error) {
 	obj, err := ask.Must(ctx, o.at.Cluster, id)
-	if err != nil || o.Language.Paused(obj) == on {
+	if err != nil {
 		return false, err
 	}
-	var patch any = on
-	for i := len(o.Language.Pause) - 1; i >= 0; i-- {
-		patch = map[string]any{o.Language.Pause[i]: patch}
+	was := o.says.Pause(obj)
+	if was.On == p.On && p.Why == "" && p.Until.IsZero() {
+		return false, nil
 	}
-	return true, o.change(ctx, id, patch.(map[string]any))
+	if was.On && p.On { // what is not said stays as it is
+		p.Why = cmp.Or(p.Why, was.Why)
+		p.Until = cmp.Or(p.Until, was.Until)
+	}
+	return true, o.change(ctx, id, o.says.SetPause(p))
 }
 
 func (o *order) suspend(ctx context.Context, id object.ID) error {
-	changed, err := o.pause(ctx, id, true)
+	if o.period < 0 {
+		return fmt.Errorf("suspend %s: --for %s: want a time to come", id, o.period)
+	}
+	p := dialect.Pause{On: true, Why: o.why, By: o.self(ctx)}
+	if o.period > 0 {
+		p.Until = o.now().Add(o.period).Truncate(time.Second)
+	}
+	changed, err := o.pause(ctx, id, p)
 	if err != nil {
 		return err
 	}
-	return o.say(id, "suspended", changed)
+	what := "suspended"
+	if !p.Until.IsZero() {
+		what += " until " + p.Until.UTC().Format(time.RFC3339)
+	}
+	return o.say(id, what, changed)
+}
+
+// self returns who we are to the cluster, as far as it says that.
+func (o *order) self(ctx context.Context) string {
+	got, err := o.at.Cluster.Create(ctx, object.Of(map[string]any{
+		"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview",
+	}), cluster.How{Manager: manager})
+	if err != nil { // then the field manager has to do
+		return ""
+	}
+	return got.Text("status", "userInfo", "username")
 }
 
 func (o *order) resume(ctx context.Context, id object.ID) error {
-	changed, err := o.pause(ctx, id, false)
+	changed, err := o.pause(ctx, id, dialect.Pause{})
 	if err != nil {
 		return err
 	}

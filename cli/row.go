@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/sane-gitops/sane/ask"
+	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/unit"
@@ -36,6 +37,7 @@ type column struct {
 type subject struct {
 	object.Object
 	ask.Standing
+	pause    dialect.Pause
 	unit     unit.Unit
 	feed     source.Feed
 	revision string
@@ -77,14 +79,29 @@ var unitColumns = []column{
 	{"WAITS ON", false, func(s subject) string { return s.waits }},
 	{"PATH", true, func(s subject) string { return "./" + strings.TrimPrefix(s.unit.Recipe.Dir, ".") }},
 	{"SOURCE", true, func(s subject) string { return s.sourceName() }},
-	{"SUSPENDED", true, func(s subject) string { return truth(s.unit.Paused) }},
+	{"SUSPENDED", true, pauseCell},
 }
 
 var feedColumns = []column{
 	{"URL", true, func(s subject) string { return s.feed.Remote.URL }},
 	{"REF", true, func(s subject) string { return refOf(s.feed) }},
-	{"SUSPENDED", true, func(s subject) string { return truth(s.feed.Paused) }},
+	{"SUSPENDED", true, pauseCell},
 }
+
+// pauseCell says whether an object is suspended, and what is said of that.
+func pauseCell(s subject) string {
+	cell := truth(s.pause.On)
+	if !s.pause.Until.IsZero() {
+		cell += ", " + s.left() + " left"
+	}
+	if s.pause.Why != "" {
+		cell += ": " + s.pause.Why
+	}
+	return cell
+}
+
+// left says how long an object stays suspended that goes on by itself.
+func (s subject) left() string { return duration.HumanDuration(max(s.pause.Until.Sub(s.now), 0)) }
 
 func truth(b bool) string {
 	s := strconv.FormatBool(b)
@@ -126,7 +143,7 @@ func (l *listing) row(ctx context.Context, o object.Object) []string {
 func (l *listing) sort() { slices.SortFunc(l.rows, slices.Compare) }
 
 func (g *getting) subject(ctx context.Context, o object.Object) subject {
-	s := subject{Object: o, Standing: ask.StandingOf(o), now: g.now(), wide: g.output == "wide"}
+	s := subject{Object: o, Standing: ask.StandingOf(o), pause: g.says.Pause(o), now: g.now(), wide: g.output == "wide"}
 	asked, err := g.says.Read(o, ask.Nothing{})
 	if err != nil {
 		return s
@@ -144,6 +161,8 @@ func (g *getting) subject(ctx context.Context, o object.Object) subject {
 // waits returns what a unit waits for, or "".
 func (g *getting) waits(ctx context.Context, s subject) string {
 	switch {
+	case s.unit.Paused && !s.pause.Until.IsZero():
+		return "resume in " + s.left()
 	case s.unit.Paused:
 		return "resume"
 	case s.unit.Name.Name == "" || s.Ready == "True":

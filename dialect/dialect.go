@@ -56,6 +56,16 @@ type Dialect interface {
 	// TellUnit is TellFeed for the unit that o asks for.
 	TellUnit(o object.Object, u unit.Unit, was, st unit.Status, now time.Time) (object.Object, []report.Event)
 
+	// Pause returns what o says of its being left alone. Who asked for that, and
+	// when, is in o's managed fields, if it has them.
+	Pause(o object.Object) Pause
+
+	// SetPause returns the merge patch by which an object says p.
+	SetPause(p Pause) map[string]any
+
+	// TellPause returns the events that tell that o said was and says is now.
+	TellPause(o object.Object, was, is Pause, now time.Time) []report.Event
+
 	// Manager is the field manager in whose name o's status is written.
 	Manager(k object.Kind) string
 }
@@ -70,4 +80,13 @@ type Asked struct {
 // error.
 type Reader interface {
 	Get(id object.ID) (object.Object, bool, error)
+}
+
+// A Pause is what an object says of its being left alone.
+type Pause struct {
+	On    bool
+	By    string    // who said so; "" if that is not known
+	Since time.Time // zero if that is not known
+	Why   string    // in the words of who asked for it
+	Until time.Time // when it is to end by itself; zero if nobody has said
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/sane-gitops/sane/apply"
@@ -72,11 +71,12 @@ func (r *run) stage(ctx context.Context, p plan.Plan, s plan.Stage) bool {
 			continue
 		}
 		r.made.Objects[o.Step.ID] = r.madeAs(o.Step, r.in.look.Note(o.Live))
-		if slices.Contains(r.drift, o.Step.ID) {
+		drift, undid := r.drift[o.Step.ID]
+		if undid && !drift.gone {
 			r.k.fought(o.Step.ID, r.e.now())
 		}
 		if o.Done != apply.Unchanged {
-			r.st.Changes = append(r.st.Changes, unit.Change{ID: o.Step.ID, Done: string(o.Done)})
+			r.st.Changes = append(r.st.Changes, unit.Change{ID: o.Step.ID, Done: string(o.Done), Undid: undid, By: drift.by})
 			r.e.log.Debug("applied", "object", o.Step.ID.String(), "done", string(o.Done))
 		}
 	}

@@ -195,14 +195,17 @@ func normal(o object.Object) object.Object {
 // known returns what is known of an object, and whether anything is.
 func (r *run) known(ctx context.Context, id object.ID, want mark) (plan.Known, bool) {
 	s, seen := r.in.look.See(id)
+	as, made := r.made.Objects[id]
 	if !seen || s.Gone {
+		if made && as.Want == want && !as.Once {
+			r.strays(id, drift{gone: true})
+		}
 		return plan.Known{}, false
 	}
 	k := plan.Known{UID: s.UID, Exempt: s.Exempt, Deleting: s.Deleting, Ours: s.Owner == r.u.Name}
 	if !k.Ours {
 		k.Owner = r.keeper(ctx, s.Owner, id)
 	}
-	as, made := r.made.Objects[id]
 	switch {
 	case r.asIs[id]:
 		k.Same = true
@@ -220,7 +223,7 @@ func (r *run) known(ctx context.Context, id object.ID, want mark) (plan.Known, b
 // that they change again and again is left to them for a while.
 func (r *run) drifted(k *plan.Known, id object.ID, s observe.Sighting) {
 	k.Why = "it was changed by " + cmp.Or(s.Rival, "somebody")
-	r.drift = append(r.drift, id)
+	r.strays(id, drift{by: s.Rival})
 	until, rounds := r.k.patience(id, r.e.now())
 	if until.IsZero() {
 		return
@@ -230,6 +233,14 @@ func (r *run) drifted(k *plan.Known, id object.ID, s observe.Sighting) {
 	if r.again.IsZero() || until.Before(r.again) {
 		r.again = until
 	}
+}
+
+// strays takes note that others have changed an object.
+func (r *run) strays(id object.ID, how drift) {
+	if r.drift == nil {
+		r.drift = make(map[object.ID]drift)
+	}
+	r.drift[id] = how
 }
 
 // lookFor adds to what is known the objects that are ours and to be deleted, and

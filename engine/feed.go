@@ -93,7 +93,7 @@ func (e *Engine) follow(ctx context.Context, name source.FeedName) time.Time {
 		return e.faltered(now)
 	}
 	if now.want.Paused {
-		return e.remember(ctx, name, now)
+		return sooner(e.remember(ctx, name, now), e.goOn(ctx, now.by))
 	}
 	var st source.Status
 	var m made

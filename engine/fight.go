@@ -12,6 +12,12 @@ type fight struct {
 	last   time.Time // when it was
 }
 
+// A drift is what others did to an object.
+type drift struct {
+	by   string // the field manager of those others; "" if that is not known
+	gone bool   // they took it away
+}
+
 const (
 	free  = 3                // times that an object is brought back at once
 	peace = 10 * time.Minute // after which a fight is forgotten

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/unit"
@@ -18,7 +19,8 @@ type asking struct {
 	state
 	feeds []source.FeedName
 	units []unit.Name
-	round int // the listing in which it was last put
+	pause *dialect.Pause // nil if there is none; never changed
+	round int            // the listing in which it was last put
 }
 
 // intake begins to watch the dialect's kinds, and closes e.ready when all have
@@ -163,7 +165,7 @@ func (e *Engine) read(ctx context.Context, o object.Object, is state, round int)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	old := e.successor(o.ID(), is)
-	now := asking{state: old.since(is), round: round}
+	now := asking{state: old.since(is), round: round, pause: e.paused(o, old)}
 	for _, f := range want.Feeds {
 		now.feeds = append(now.feeds, f.Name)
 		e.putFeed(o, f)

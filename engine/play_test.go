@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/cluster/memory"
+	"github.com/sane-gitops/sane/dialect"
+	"github.com/sane-gitops/sane/dialect/flux"
 	"github.com/sane-gitops/sane/object"
 )
 
@@ -64,6 +67,24 @@ func (p *play) edit(c *memory.Cluster, args []string) {
 		}
 		return o.With(value("", v), strings.Split(path, ".")...)
 	})
+}
+
+// pause has a manager suspend an object, or resume it.
+func (p *play) pause(id object.ID, on bool, args []string) {
+	is := dialect.Pause{On: on, Why: strings.Join(args[min(len(args), 2):], " ")}
+	if len(args) > 1 {
+		d, err := time.ParseDuration(args[1])
+		p.check(err)
+		is.Until = time.Now().Add(d)
+	}
+	patch := flux.New(p.speaks).SetPause(is)
+	if args[0] == "flux" { // which knows nothing of annotations
+		delete(patch, "metadata")
+	}
+	data, err := json.Marshal(patch)
+	p.check(err)
+	_, err = p.world.Patch(p.t.Context(), id, cluster.Patch{Type: cluster.MergePatch, Data: data}, cluster.How{Manager: args[0]})
+	p.check(err)
 }
 
 func (p *play) fail(args []string) {

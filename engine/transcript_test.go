@@ -207,10 +207,20 @@ func (p *play) said() string {
 
 // Report implements report.Sink.
 func (p *play) Report(e report.Event) {
-	if e.Minor {
+	verb := "event"
+	switch {
+	case e.Minor && e.Facts.Kind == "":
 		return
+	case e.Minor:
+		verb = "aside" // which only who keeps account is told
 	}
-	p.say("event   %s/%s %s %s: %s", e.About.Kind, e.About.Name, e.Severity, e.Reason, oneLine(e.Message))
+	undid := ""
+	for _, c := range e.Facts.Changes {
+		if c.Undid {
+			undid += " (undid " + cmp.Or(c.By, "somebody") + ")"
+		}
+	}
+	p.say("%-7s %s/%s %s %s: %s%s", verb, e.About.Kind, e.About.Name, e.Severity, e.Reason, hideTimes(oneLine(e.Message)), undid)
 }
 
 func b2i(b bool) int {
@@ -241,6 +251,8 @@ func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " | ") }
 //	fail OP OBJECT invalid|busy|down|forbidden [N]   the cluster refuses, N times; see memory.Cluster.Fail; "try" is a dry run
 //	heal                          the cluster refuses nothing any more
 //	annotate OBJECT KEY=VALUE
+//	suspend OBJECT BY [DURATION [WHY]]   by a field manager, and until then
+//	resume OBJECT BY
 //	keep CONTROLLERS...           restart, and do the work of these of Flux's controllers only
 //	offer FEED REVISION FILE=OBJECTS...   somebody else has a tarball for it; without files it is not there
 //	withdraw FEED                 somebody else has none any more
@@ -298,6 +310,8 @@ func (p *play) do(line string) {
 		p.world.Edit(id(args[0]), "somebody", func(o object.Object) object.Object {
 			return o.WithAnnotations(map[string]string{k: v})
 		})
+	case "suspend", "resume":
+		p.pause(id(args[0]), verb == "suspend", args[1:])
 	case "keep":
 		p.rest()
 		p.stop()

@@ -176,7 +176,7 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 			return r.unheard(), retried
 		}
 		if r.u.Paused {
-			return time.Time{}, unchanged
+			return e.goOn(ctx, r.k.by), changed
 		}
 	}
 	if place, err := e.place(ctx, r.u.Target); err != nil {
@@ -211,13 +211,13 @@ type run struct {
 	src   feed // zero if there is none
 	found bool // there is a feed
 	was   unit.Status
-	st    unit.Status     // what becomes of it
-	made  ledger          // what it has made; see recall
-	in    *place          // where it is kept
-	as    cluster.Cluster // that place, as who keeps it there
-	lost  error           // why there is no such place; nil if there is
-	drift []object.ID     // was not as it had been made
-	again time.Time       // when something can be done that could not be done now; zero if nothing
+	st    unit.Status         // what becomes of it
+	made  ledger              // what it has made; see recall
+	in    *place              // where it is kept
+	as    cluster.Cluster     // that place, as who keeps it there
+	lost  error               // why there is no such place; nil if there is
+	drift map[object.ID]drift // what was not as it had been made
+	again time.Time           // when something can be done that could not be done now; zero if nothing
 
 	secrets []string           // what is secret in what is wanted
 	marks   map[object.ID]mark // of wanted objects of which fields are left to others

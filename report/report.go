@@ -1,7 +1,11 @@
 // Package report tells the outside what happened.
 package report
 
-import "time"
+import (
+	"time"
+
+	"github.com/sane-gitops/sane/object"
+)
 
 // An Event is something worth telling about one object.
 type Event struct {
@@ -13,6 +17,48 @@ type Event struct {
 	By       string            // the controller that tells it, "kustomize-controller"
 	Meta     map[string]string // annotations of the event: "<group>/revision", …
 	Minor    bool              // nothing has changed but a name: not worth a request to the cluster
+
+	Facts Facts `json:"-"` // that its words tell; not a part of what is told
+}
+
+// Facts are what the words of an event tell, for whoever keeps account of what
+// happens.
+type Facts struct {
+	Kind     Kind     // "" if it's nothing to be remembered
+	Revision string   // of the source
+	Changes  []Change // to which objects
+	Who      string   // is behind it, where somebody is and that is known
+	Until    time.Time
+	Cluster  string // "" is the one that we run in
+}
+
+// A Kind is a kind of thing that can happen to a source or to a unit.
+type Kind string
+
+const (
+	Fetched   Kind = "revision"  // a source has a new revision
+	Applied   Kind = "applied"   // objects were made as the source says
+	Undone    Kind = "drift"     // what others had changed was undone
+	Pruned    Kind = "pruned"    // objects were deleted that are not wanted any more
+	Settled   Kind = "ready"     // a unit is as its source says
+	Recovered Kind = "recovered" // and it had failed before, or a source had
+	Failed    Kind = "failed"    //
+	Held      Kind = "held"      // until a person approves
+	Waiting   Kind = "waiting"   // for something else
+	Fought    Kind = "conflict"  // others change an object again and again
+	Suspended Kind = "suspended" // by Who, perhaps Until
+	Resumed   Kind = "resumed"   // by Who, or at its time
+)
+
+// Kinds are all of them.
+var Kinds = []Kind{Fetched, Applied, Undone, Pruned, Settled, Recovered, Failed, Held, Waiting, Fought, Suspended, Resumed}
+
+// A Change is what was done to one object.
+type Change struct {
+	ID    object.ID
+	Done  string // "created", "configured", "deleted"
+	Undid bool   // by it, what others had done to the object
+	By    string // the field manager of those others; "" if it is not known
 }
 
 // An Object is the object that an event is about.

@@ -176,6 +176,9 @@ const (
 type Change struct {
 	ID   object.ID
 	Done string // "created", "configured", "unchanged", "deleted", "skipped"
+
+	Undid bool   // by it, what others had done to the object
+	By    string // the field manager of those others; "" if it is not known
 }
 
 // Errors that say more than the phase in which they came. Status.Err wraps at

@@ -441,6 +441,9 @@ func (c *tale) told() []byte {
 			meta, _ := json.Marshal(e.Meta)
 			fmt.Fprintf(&b, "  %s\n", meta)
 		}
+		if f := e.Facts; f.Kind != "" {
+			fmt.Fprintf(&b, "  kept as %s\n", strings.Join(strings.Fields(fmt.Sprint(f.Kind, " ", f.Revision, " ", f.Who, " ", f.Cluster)), ", "))
+		}
 	}
 	return b.Bytes()
 }

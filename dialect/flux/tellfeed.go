@@ -207,17 +207,17 @@ var here = map[string]func(source.Feed, source.Status) string{
 // feedEvents tells the way from was to st.
 func feedEvents(t *teller, feed source.Feed, was, st source.Status) []report.Event {
 	prev, v := judgeFeed(feed, was), judgeFeed(feed, st)
-	t.about("revision", st.Revision.Name)
+	t.at(st.Revision.Name)
 	message := here[feed.Name.Kind](feed, st)
 	switch {
 	case v.status == isFalse && v != prev:
-		t.tell(report.Error, v.reason, v.message)
+		t.tell(report.Failed, report.Error, v.reason, v.message)
 	case v.status == isTrue && (was.Revision != st.Revision || was.Artifact.Path != "" && was.Artifact != st.Artifact):
 		t.about("digest", string(cmp.Or(st.Artifact.Digest, st.Revision.Digest)))
-		t.tell(report.Info, newArtifact, message)
+		t.tell(report.Fetched, report.Info, newArtifact, message)
 	case v.status == isTrue && prev.status == isFalse:
 		t.about("digest", string(cmp.Or(st.Artifact.Digest, st.Revision.Digest)))
-		t.tell(report.Info, succeeded, message)
+		t.tell(report.Recovered, report.Info, succeeded, message)
 	}
 	return t.events
 }
