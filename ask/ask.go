@@ -26,6 +26,11 @@ type Desk struct {
 	Dialect   dialect.Dialect
 	Language  Language
 
+	// References is read for what sources and units refer to, such as the
+	// Secret with a password, where that may be more than whoever asks may see.
+	// What it says is not told. nil means Cluster.
+	References cluster.Reader
+
 	// Equip returns what it takes to read repositories. It is called when a
 	// question needs that, and put back with the Reading.
 	Equip func() (*Gear, error)
@@ -148,6 +153,14 @@ type reader struct {
 }
 
 func (r reader) Get(id object.ID) (object.Object, bool, error) { return r.c.Get(r.ctx, id) }
+
+// references returns where what sources and units refer to is looked up.
+func (d *Desk) references(ctx context.Context) dialect.Reader {
+	if d.References == nil {
+		return reader{ctx, d.Cluster}
+	}
+	return reader{ctx, d.References}
+}
 
 func (d *Desk) now() time.Time {
 	if d.Now == nil {

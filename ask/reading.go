@@ -112,7 +112,7 @@ func (p *Reading) Snapshot(ctx context.Context, name source.FeedName) (*source.S
 
 // unitOf returns the unit that o asks for, and why not if it can't be kept.
 func (p *Reading) unitOf(ctx context.Context, o object.Object) (unit.Unit, error) {
-	asked, err := p.Dialect.Read(o, reader{ctx, p.Cluster})
+	asked, err := p.Dialect.Read(o, p.references(ctx))
 	switch {
 	case err != nil:
 		return unit.Unit{}, err
@@ -132,7 +132,7 @@ func (p *Reading) tree(ctx context.Context, u unit.Unit) (fs.FS, error) {
 	}
 	var r dialect.Reader = Nothing{}
 	if p.at.Dir == "" {
-		r = reader{ctx, p.Cluster}
+		r = p.references(ctx)
 	}
 	feed, err := p.feed(ctx, u.Source, r)
 	if err != nil {
@@ -165,7 +165,7 @@ func (p *Reading) shape(ctx context.Context, feed source.Feed, tree fs.FS, by []
 		if slices.Contains(by, inc.Feed) {
 			return nil, fmt.Errorf("include '%s': they include each other in a circle", inc.Feed.Name)
 		}
-		other, err := p.feed(ctx, inc.Feed, reader{ctx, p.Cluster})
+		other, err := p.feed(ctx, inc.Feed, p.references(ctx))
 		if err != nil {
 			return nil, fmt.Errorf("include '%s': %w", inc.Feed.Name, err)
 		}

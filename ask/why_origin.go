@@ -127,7 +127,7 @@ func (w *asking) fetched(ctx context.Context, at point, t *checkout) {
 		t.snap = r.snaps[at.FeedName]
 	}
 	revision := at.revision
-	if f, err := w.reading.feed(ctx, at.FeedName, reader{ctx, w.Cluster}); err == nil && foreign(f) {
+	if f, err := w.reading.feed(ctx, at.FeedName, w.references(ctx)); err == nil && foreign(f) {
 		revision = "" // the one that there is
 	}
 	read(revision)

@@ -119,7 +119,11 @@ func Owner(o object.Object, path ...string) (manager string, since time.Time) {
 // ownerAt returns who last became an owner of the field at a path, and when; ""
 // if nobody is.
 func ownerAt(o object.Object, path []fieldStep) (manager string, since time.Time) {
-	for _, s := range stewards(o) {
+	return ownerOf(stewards(o), path)
+}
+
+func ownerOf(all []steward, path []fieldStep) (manager string, since time.Time) {
+	for _, s := range all {
 		if s.owns(path) && (manager == "" || s.since.After(since)) {
 			manager, since = s.manager, s.since
 		}
