@@ -93,7 +93,7 @@
 //   - install holds what a cluster needs before the program can run in it.
 //   - internal/gitserver serves repositories, for tests, the demo and the
 //     benchmark; internal/ociserver and internal/s3server serve images and
-//     buckets.
+//     buckets; internal/browser looks at pages for tests.
 //
 // # Engine
 //

@@ -51,6 +51,7 @@ var heavy = map[string]string{
 	"sigs.k8s.io/structured-merge-diff":          "plan",
 	"github.com/fluxcd/pkg/envsubst":             "render/substitute",
 	"filippo.io/age":                             "render/sops",
+	"github.com/chromedp/":                       "internal/browser",
 }
 
 // exempt lists packages that may import a heavy module beside its home.

@@ -1,0 +1,221 @@
+package web
+
+import (
+	"cmp"
+	"errors"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/unit"
+)
+
+// A row is what lists show of a unit or a source. It is never changed.
+type row struct {
+	ID       object.ID
+	State    state
+	Since    time.Time // of the state; zero if that is not known
+	Moved    time.Time // when last something came of it
+	Message  string
+	Reason   string
+	Revision string // that it is at
+	Tries    string // the revision that it is on the way to, if it is another
+	Source   object.ID
+	Path     string
+	Cluster  string // where the objects of a unit live; "" is the one that we run in
+	URL      string // of a source
+	Ref      string
+	Objects  int // that the unit has made
+
+	text string // to be searched, in lower case
+}
+
+// A state is how a unit or a source stands. The worst comes first.
+type state uint8
+
+const (
+	failed state = iota
+	held
+	waiting
+	moving
+	fresh
+	suspended
+	ready
+)
+
+// states are all states, as lists and URLs name them.
+var states = [...]struct{ Name, Says string }{
+	failed:    {"failed", "it went wrong"},
+	held:      {"held", "a deletion waits for approval"},
+	waiting:   {"waiting", "for another to be ready"},
+	moving:    {"progressing", "it is being brought up"},
+	fresh:     {"new", "nothing is said of it yet"},
+	suspended: {"suspended", "it is left alone"},
+	ready:     {"ready", "it is as its source says"},
+}
+
+func (s state) String() string { return states[s].Name }
+
+// rowOf returns the row of an object of one of the dialect's kinds.
+func (s *Server) rowOf(o object.Object) *row {
+	c := conditionOf(o, "Ready")
+	x := &row{ID: o.ID(), Since: c.since, Message: c.message, Reason: c.reason}
+	asked, err := s.c.Dialect.Read(o, none{})
+	switch {
+	case err != nil:
+		x.State, x.Message = failed, err.Error()
+	case len(asked.Units) > 0:
+		s.unitRow(x, o, asked.Units[0], c)
+	case len(asked.Feeds) > 0:
+		s.feedRow(x, o, asked.Feeds[0], c)
+	}
+	if x.State == fresh {
+		x.Since = created(o)
+	}
+	x.Moved = later(x.Moved, x.Since)
+	x.text = strings.ToLower(strings.Join([]string{x.ID.Namespace + "/" + x.ID.Name, x.Message, x.Revision, x.Source.Name, x.Path, x.Cluster, x.URL, labelText(o)}, "\n"))
+	return x
+}
+
+func (s *Server) unitRow(x *row, o object.Object, u unit.Unit, c condition) {
+	st := s.c.Dialect.RecallUnit(o)
+	x.Source = object.ID{Kind: s.kindNamed(u.Source.Kind), Namespace: u.Source.Namespace, Name: u.Source.Name}
+	x.Revision, x.Path, x.Objects = st.Applied.Name, path.Clean("/" + u.Recipe.Dir)[1:], len(st.Owned)
+	if st.Attempted.Name != x.Revision {
+		x.Tries = st.Attempted.Name
+	}
+	if s.c.Elsewhere != nil {
+		x.Cluster = s.c.Elsewhere(o)
+	}
+	x.Moved = st.Ended
+	var hold *unit.HeldError
+	switch {
+	case u.Paused:
+		x.State = suspended
+	case c.status == "":
+		x.State = fresh
+	case errors.As(st.Err, &hold):
+		x.State = held
+	case errors.Is(st.Err, unit.ErrDependencies) && !c.stalled, st.Waits.On == unit.OnUnit:
+		x.State = waiting
+	default:
+		x.State = c.state(o)
+	}
+}
+
+func (s *Server) feedRow(x *row, o object.Object, f source.Feed, c condition) {
+	x.Revision, x.URL, x.Ref = s.c.Dialect.RecallFeed(o).Revision.Name, f.Remote.URL, refOf(f)
+	switch {
+	case f.Paused:
+		x.State = suspended
+	case c.status == "":
+		x.State = fresh
+	default:
+		x.State = c.state(o)
+	}
+}
+
+// refOf returns the part of a feed's ref that counts.
+func refOf(f source.Feed) string {
+	r := f.Ref
+	switch f.Remote.Type {
+	case "oci":
+		return cmp.Or(string(r.Digest), r.Semver, r.Tag, "latest")
+	case "bucket":
+		return path.Join(r.Name, r.Prefix)
+	}
+	return cmp.Or(r.Commit, r.Name, r.Semver, r.Tag, r.Branch, "master")
+}
+
+// kindNamed returns the kind of the dialect with a name.
+func (s *Server) kindNamed(name string) object.Kind {
+	for _, n := range s.c.Nouns {
+		if n.Kind.Name == name {
+			return n.Kind
+		}
+	}
+	return object.Kind{Name: name}
+}
+
+// A none is a reader of a cluster that holds nothing.
+type none struct{}
+
+func (none) Get(object.ID) (object.Object, bool, error) { return object.Object{}, false, nil }
+
+// A condition is what an object says of its being ready.
+type condition struct {
+	status, reason, message string
+	since                   time.Time
+	stalled, doing          bool
+	generation              int64
+}
+
+func conditionOf(o object.Object, kind string) condition {
+	var c condition
+	v, _ := o.Get("status", "conditions")
+	list, _ := v.([]any)
+	for _, v := range list {
+		m, _ := v.(map[string]any)
+		status := textOf(m["status"])
+		switch textOf(m["type"]) {
+		case kind:
+			c.status, c.reason, c.message = status, textOf(m["reason"]), textOf(m["message"])
+			c.since, _ = time.Parse(time.RFC3339, textOf(m["lastTransitionTime"]))
+			c.generation = numberOf(m["observedGeneration"])
+		case "Stalled":
+			c.stalled = status == "True"
+		case "Reconciling":
+			c.doing = status == "True"
+		}
+	}
+	return c
+}
+
+// state returns how an object stands that says so, as far as all of Kubernetes
+// shares the words.
+func (c condition) state(o object.Object) state {
+	switch {
+	case c.status == "False" && (c.generation == 0 || c.generation == o.Generation()):
+		return failed
+	case c.status == "True" && !c.doing && (c.generation == 0 || c.generation == o.Generation()):
+		return ready
+	}
+	return moving
+}
+
+func textOf(v any) string { s, _ := v.(string); return s }
+
+func numberOf(v any) int64 {
+	switch n := v.(type) {
+	case int64:
+		return n
+	case float64:
+		return int64(n)
+	}
+	return 0
+}
+
+func created(o object.Object) time.Time {
+	v, _ := o.Get("metadata", "creationTimestamp")
+	t, _ := time.Parse(time.RFC3339, textOf(v))
+	return t
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func labelText(o object.Object) string {
+	v, _ := o.Get("metadata", "labels")
+	m, _ := v.(map[string]any)
+	var b strings.Builder
+	for key, v := range m {
+		b.WriteString(key + "=" + textOf(v) + "\n")
+	}
+	return b.String()
+}

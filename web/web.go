@@ -1,0 +1,134 @@
+// Package web is the pages: what a browser shows of units, of their sources and
+// of the objects that they keep, as whoever looks at them may see it.
+package web
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/dialect"
+	"github.com/sane-gitops/sane/object"
+)
+
+// A Config says what there is to be seen, and who is let in. Fields without a
+// comment about their zero value must be set.
+type Config struct {
+	Cluster   cluster.Cluster // that we run in, or that the kubeconfig names, as ourselves
+	Dialect   dialect.Dialect
+	Nouns     []Noun // of all kinds of the dialect
+	Namespace string // looked in where all may not be listed; "" means none
+
+	// Elsewhere names the cluster in which a unit's objects live. nil, and "",
+	// mean the one that we run in.
+	Elsewhere func(object.Object) string
+
+	Door    Door
+	Version string
+
+	Now func() time.Time // nil means time.Now
+	Log *slog.Logger     // nil means slog.Default(); it is told of what is done, and by whom
+}
+
+// A Noun is a kind of object that people know by a name.
+type Noun struct {
+	Kind  object.Kind
+	Names []string // in lower case, that of URLs first: "kustomization", "ks"
+	Feed  bool     // it asks for a feed rather than a unit
+}
+
+// A Door says who is let in. There is Pass, or one or both of Review and OIDC.
+type Door struct {
+	// Pass is for a server on loopback: whoever brings it looks as ourselves.
+	Pass string
+
+	// Review returns whose a bearer token is; [cluster.ErrForbidden] is that it
+	// is nobody's. nil means that tokens let nobody in.
+	Review func(ctx context.Context, token string) (cluster.Identity, error)
+
+	URL  string // where browsers find us: "https://sane.example.com"; "" means that they may come by any name
+	Seal []byte // 32 bytes or more that seal sessions; nil means fresh ones, which no other replica knows
+}
+
+// A Server serves the pages. It must be run, too.
+type Server struct {
+	c        Config
+	log      *slog.Logger
+	now      func() time.Time
+	url      *url.URL // nil if browsers may come by any name
+	seal     *seal
+	looks    *looks
+	register *register
+	mux      *http.ServeMux
+	streams  streams
+	closing  chan struct{} // closed when Run ends
+	rights   viewers
+	reviews  reviews
+	cross    *http.CrossOriginProtection
+}
+
+// New returns a server that asks nothing yet.
+func New(c Config) (*Server, error) {
+	s := &Server{c: c, log: cmp.Or(c.Log, slog.Default()), now: c.Now, mux: http.NewServeMux(), cross: http.NewCrossOriginProtection(), closing: make(chan struct{})}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if err := s.hang(c.Door); err != nil {
+		return nil, fmt.Errorf("web: %w", err)
+	}
+	var err error
+	if s.looks, err = readTemplates(); err != nil {
+		return nil, fmt.Errorf("web: %w", err)
+	}
+	s.streams.of = make(map[string]int)
+	s.register = newRegister(s)
+	s.assets()
+	s.loginPages()
+	s.fleetPages()
+	return s, nil
+}
+
+// hang makes the door.
+func (s *Server) hang(d Door) (err error) {
+	if (d.Pass == "") == (d.Review == nil) {
+		return errors.New("somebody has to be let in: by a pass, or by tokens")
+	}
+	if d.URL != "" {
+		if s.url, err = url.Parse(d.URL); err != nil {
+			return err
+		}
+		if s.url.Host == "" || s.url.Scheme != "http" && s.url.Scheme != "https" || s.url.Path != "" && s.url.Path != "/" {
+			return fmt.Errorf("%q is no address of a site: want https://HOST", d.URL)
+		}
+	}
+	s.seal, err = newSeal(d.Seal)
+	return err
+}
+
+// Run does what is to be done behind the pages, until ctx is done.
+func (s *Server) Run(ctx context.Context) error {
+	s.register.run(ctx)
+	close(s.closing)
+	return nil
+}
+
+// noun returns the noun that goes by a name.
+func (s *Server) noun(name string) (Noun, bool) {
+	i := slices.IndexFunc(s.c.Nouns, func(n Noun) bool { return slices.Contains(n.Names, name) })
+	if i < 0 {
+		return Noun{}, false
+	}
+	return s.c.Nouns[i], true
+}
+
+// nouns returns the nouns of units, or of feeds.
+func (s *Server) nouns(feed bool) []Noun {
+	return slices.DeleteFunc(slices.Clone(s.c.Nouns), func(n Noun) bool { return n.Feed != feed })
+}

@@ -1,0 +1,53 @@
+package web
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/duration"
+)
+
+// A when is a time as people read it.
+type when struct {
+	At  string // in full, in UTC; "" if it is not known
+	Ago string // "3m"
+}
+
+// when returns a time as people read it now.
+func (s *Server) when(t time.Time) when {
+	if t.IsZero() {
+		return when{}
+	}
+	return when{t.UTC().Format(time.RFC3339), duration.HumanDuration(max(s.now().Sub(t), 0))}
+}
+
+// count returns "10,000".
+func count(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// shortRevision returns "main@1f0c3d2e" for "main@sha1:1f0c3d2e…".
+func shortRevision(rev string) string {
+	i := strings.LastIndexByte(rev, ':')
+	if i < 0 || len(rev)-i <= 9 {
+		return rev
+	}
+	return rev[:strings.LastIndexByte(rev[:i], '@')+1] + rev[i+1:i+9]
+}
+
+// firstLine returns the first line of a text, and not all of a very long one.
+func firstLine(s string, most int) string {
+	s, rest, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	if rest != "" {
+		return s + " …"
+	}
+	return s
+}
