@@ -148,6 +148,11 @@
 //
 // # Programs
 //
+// Package web is the pages: what a browser shows, as whoever looks may see it. It
+// keeps a register of rows while somebody looks (register.go), lets in who has a
+// right to be there (viewer.go, login.go) and asks package ask for all else. Each
+// page has a file of its own, and a template of that name.
+//
 // Package cli is the command line: get, plan, why, reconcile, suspend, resume, and
 // run, which is the controller with its metrics, probes and lease. demo*.go is
 // `sane demo`, with its sample repository in cli/demo. Package bench measures a

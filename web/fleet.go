@@ -176,7 +176,11 @@ func (s *Server) fleet(w http.ResponseWriter, r *http.Request, v *viewer) error 
 
 // visible returns the rows of units, or of sources, that a viewer may list.
 func (s *Server) visible(ctx context.Context, v *viewer, feeds bool) ([]*row, []stale, error) {
-	rows, old := s.register.look(ctx, s.nouns(feeds))
+	nouns := s.c.Language.Units()
+	if feeds {
+		nouns = s.c.Language.Feeds()
+	}
+	rows, old := s.register.look(ctx, nouns)
 	namespaces := make(map[object.Kind]map[string]bool)
 	for _, x := range rows {
 		if namespaces[x.ID.Kind] == nil {
@@ -433,17 +437,15 @@ func (s *Server) line(x *row) line {
 // address returns where the page of a unit, of a source or of any other object
 // is.
 func (s *Server) address(id object.ID) string {
-	for _, n := range s.c.Nouns {
-		if n.Kind != id.Kind {
-			continue
-		}
-		section := "unit"
-		if n.Feed {
-			section = "source"
-		}
-		return "/" + section + "/" + n.Names[0] + "/" + url.PathEscape(id.Namespace) + "/" + url.PathEscape(id.Name)
+	n, ok := s.c.Language.Noun(id.Kind)
+	if !ok {
+		return ""
 	}
-	return ""
+	section := "unit"
+	if n.Feed {
+		section = "source"
+	}
+	return "/" + section + "/" + n.Names[0] + "/" + url.PathEscape(id.Namespace) + "/" + url.PathEscape(id.Name)
 }
 
 // lately returns what changed in the last hour, the newest first.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/object"
 )
@@ -66,7 +67,7 @@ func (g *register) run(ctx context.Context) {
 
 // look returns the rows of some kinds by name, and what is not as it is now. It
 // waits until all have been listed, unless that takes too long.
-func (g *register) look(ctx context.Context, nouns []Noun) ([]*row, []stale) {
+func (g *register) look(ctx context.Context, nouns []ask.Noun) ([]*row, []stale) {
 	ctx, cancel := context.WithTimeout(ctx, first)
 	defer cancel()
 	for {
@@ -83,7 +84,7 @@ func (g *register) look(ctx context.Context, nouns []Noun) ([]*row, []stale) {
 }
 
 // take returns what there is. turned is what to wait for if that is not enough.
-func (g *register) take(nouns []Noun) (rows []*row, old []stale, turned chan struct{}) {
+func (g *register) take(nouns []ask.Noun) (rows []*row, old []stale, turned chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.begin()
@@ -113,7 +114,7 @@ func (g *register) begin() {
 	}
 	ctx, stop := context.WithCancel(g.lead)
 	g.stop, g.shelf = stop, make(map[object.Kind]*shelf)
-	for _, n := range g.s.c.Nouns {
+	for _, n := range g.s.c.Language.Nouns {
 		sh := &shelf{rows: make(map[object.ID]*row)}
 		g.shelf[n.Kind] = sh
 		g.all.Go(func() { g.follow(ctx, n.Kind, sh) })

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/unit"
@@ -60,9 +61,9 @@ func (s state) String() string { return states[s].Name }
 
 // rowOf returns the row of an object of one of the dialect's kinds.
 func (s *Server) rowOf(o object.Object) *row {
-	c := conditionOf(o, "Ready")
-	x := &row{ID: o.ID(), Since: c.since, Message: c.message, Reason: c.reason}
-	asked, err := s.c.Dialect.Read(o, none{})
+	c := ask.StandingOf(o)
+	x := &row{ID: o.ID(), Since: c.Since, Message: c.Message, Reason: c.Reason}
+	asked, err := s.c.Dialect.Read(o, ask.Nothing{})
 	switch {
 	case err != nil:
 		x.State, x.Message = failed, err.Error()
@@ -72,14 +73,14 @@ func (s *Server) rowOf(o object.Object) *row {
 		s.feedRow(x, o, asked.Feeds[0], c)
 	}
 	if x.State == fresh {
-		x.Since = created(o)
+		x.Since = o.Time("metadata", "creationTimestamp")
 	}
 	x.Moved = later(x.Moved, x.Since)
 	x.text = strings.ToLower(strings.Join([]string{x.ID.Namespace + "/" + x.ID.Name, x.Message, x.Revision, x.Source.Name, x.Path, x.Cluster, x.URL, labelText(o)}, "\n"))
 	return x
 }
 
-func (s *Server) unitRow(x *row, o object.Object, u unit.Unit, c condition) {
+func (s *Server) unitRow(x *row, o object.Object, u unit.Unit, c ask.Standing) {
 	st := s.c.Dialect.RecallUnit(o)
 	x.Source = object.ID{Kind: s.kindNamed(u.Source.Kind), Namespace: u.Source.Namespace, Name: u.Source.Name}
 	x.Revision, x.Path, x.Objects = st.Applied.Name, path.Clean("/" + u.Recipe.Dir)[1:], len(st.Owned)
@@ -94,26 +95,26 @@ func (s *Server) unitRow(x *row, o object.Object, u unit.Unit, c condition) {
 	switch {
 	case u.Paused:
 		x.State = suspended
-	case c.status == "":
+	case c.Ready == "":
 		x.State = fresh
 	case errors.As(st.Err, &hold):
 		x.State = held
-	case errors.Is(st.Err, unit.ErrDependencies) && !c.stalled, st.Waits.On == unit.OnUnit:
+	case errors.Is(st.Err, unit.ErrDependencies) && !c.Stalled, st.Waits.On == unit.OnUnit:
 		x.State = waiting
 	default:
-		x.State = c.state(o)
+		x.State = stateOf(c)
 	}
 }
 
-func (s *Server) feedRow(x *row, o object.Object, f source.Feed, c condition) {
+func (s *Server) feedRow(x *row, o object.Object, f source.Feed, c ask.Standing) {
 	x.Revision, x.URL, x.Ref = s.c.Dialect.RecallFeed(o).Revision.Name, f.Remote.URL, refOf(f)
 	switch {
 	case f.Paused:
 		x.State = suspended
-	case c.status == "":
+	case c.Ready == "":
 		x.State = fresh
 	default:
-		x.State = c.state(o)
+		x.State = stateOf(c)
 	}
 }
 
@@ -131,7 +132,7 @@ func refOf(f source.Feed) string {
 
 // kindNamed returns the kind of the dialect with a name.
 func (s *Server) kindNamed(name string) object.Kind {
-	for _, n := range s.c.Nouns {
+	for _, n := range s.c.Language.Nouns {
 		if n.Kind.Name == name {
 			return n.Kind
 		}
@@ -139,68 +140,16 @@ func (s *Server) kindNamed(name string) object.Kind {
 	return object.Kind{Name: name}
 }
 
-// A none is a reader of a cluster that holds nothing.
-type none struct{}
-
-func (none) Get(object.ID) (object.Object, bool, error) { return object.Object{}, false, nil }
-
-// A condition is what an object says of its being ready.
-type condition struct {
-	status, reason, message string
-	since                   time.Time
-	stalled, doing          bool
-	generation              int64
-}
-
-func conditionOf(o object.Object, kind string) condition {
-	var c condition
-	v, _ := o.Get("status", "conditions")
-	list, _ := v.([]any)
-	for _, v := range list {
-		m, _ := v.(map[string]any)
-		status := textOf(m["status"])
-		switch textOf(m["type"]) {
-		case kind:
-			c.status, c.reason, c.message = status, textOf(m["reason"]), textOf(m["message"])
-			c.since, _ = time.Parse(time.RFC3339, textOf(m["lastTransitionTime"]))
-			c.generation = numberOf(m["observedGeneration"])
-		case "Stalled":
-			c.stalled = status == "True"
-		case "Reconciling":
-			c.doing = status == "True"
-		}
-	}
-	return c
-}
-
-// state returns how an object stands that says so, as far as all of Kubernetes
+// stateOf returns how an object stands that says so, as far as all of Kubernetes
 // shares the words.
-func (c condition) state(o object.Object) state {
+func stateOf(c ask.Standing) state {
 	switch {
-	case c.status == "False" && (c.generation == 0 || c.generation == o.Generation()):
+	case c.Ready == "False" && c.Current:
 		return failed
-	case c.status == "True" && !c.doing && (c.generation == 0 || c.generation == o.Generation()):
+	case c.Ready == "True" && c.Current && c.Doing == "":
 		return ready
 	}
 	return moving
-}
-
-func textOf(v any) string { s, _ := v.(string); return s }
-
-func numberOf(v any) int64 {
-	switch n := v.(type) {
-	case int64:
-		return n
-	case float64:
-		return int64(n)
-	}
-	return 0
-}
-
-func created(o object.Object) time.Time {
-	v, _ := o.Get("metadata", "creationTimestamp")
-	t, _ := time.Parse(time.RFC3339, textOf(v))
-	return t
 }
 
 func later(a, b time.Time) time.Time {
@@ -215,7 +164,8 @@ func labelText(o object.Object) string {
 	m, _ := v.(map[string]any)
 	var b strings.Builder
 	for key, v := range m {
-		b.WriteString(key + "=" + textOf(v) + "\n")
+		text, _ := v.(string)
+		b.WriteString(key + "=" + text + "\n")
 	}
 	return b.String()
 }

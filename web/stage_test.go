@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/cluster/memory"
 	"github.com/sane-gitops/sane/dialect/flux"
@@ -69,12 +70,16 @@ func (l *logs) String() string {
 
 const pass = "open-sesame"
 
-// nouns are those of Flux's kinds.
-var nouns = []Noun{
-	{Kind: flux.Kustomization, Names: []string{"kustomization", "ks"}},
-	{Kind: flux.GitRepository, Names: []string{"gitrepository", "git"}, Feed: true},
-	{Kind: flux.OCIRepository, Names: []string{"ocirepository", "oci"}, Feed: true},
-	{Kind: flux.Bucket, Names: []string{"bucket"}, Feed: true},
+// language is that of Flux's kinds.
+var language = ask.Language{
+	Nouns: []ask.Noun{
+		{Kind: flux.Kustomization, Names: []string{"kustomization", "ks"}},
+		{Kind: flux.GitRepository, Names: []string{"gitrepository", "git"}, Feed: true},
+		{Kind: flux.OCIRepository, Names: []string{"ocirepository", "oci"}, Feed: true},
+		{Kind: flux.Bucket, Names: []string{"bucket"}, Feed: true},
+	},
+	Request: "reconcile.fluxcd.io/requestedAt",
+	Pause:   []string{"spec", "suspend"},
 }
 
 // play sets a stage on which only who has the pass comes in, unless set says
@@ -86,8 +91,11 @@ func play(t testing.TB, set func(*Config)) *stage {
 	)...)
 	st := &stage{t: t, world: world, clock: &clock{at: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}, log: new(logs)}
 	c := Config{
-		Cluster: world, Dialect: flux.New(flux.Config{Guard: true}), Nouns: nouns, Door: Door{Pass: pass}, Now: st.clock.now,
-		Log: slog.New(slog.NewTextHandler(st.log, nil)),
+		Desk: ask.Desk{
+			Cluster: world, Dialect: flux.New(flux.Config{Guard: true}), Language: language, Now: st.clock.now,
+			Log: slog.New(slog.NewTextHandler(st.log, nil)),
+		},
+		Door: Door{Pass: pass},
 	}
 	if set != nil {
 		set(&c)

@@ -10,21 +10,23 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 
+	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cluster"
-	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
 )
 
 // A Config says what there is to be seen, and who is let in. Fields without a
 // comment about their zero value must be set.
 type Config struct {
-	Cluster   cluster.Cluster // that we run in, or that the kubeconfig names, as ourselves
-	Dialect   dialect.Dialect
-	Nouns     []Noun // of all kinds of the dialect
-	Namespace string // looked in where all may not be listed; "" means none
+	// Desk is where questions are asked as ourselves. Those of viewers are asked
+	// at one like it, with the cluster as they see it.
+	ask.Desk
+
+	// Kind returns the kind of object that goes by a word, as kubectl has it.
+	// That none does is [cluster.ErrNoKind].
+	Kind func(ctx context.Context, word string) (object.Kind, error)
 
 	// Elsewhere names the cluster in which a unit's objects live. nil, and "",
 	// mean the one that we run in.
@@ -32,16 +34,6 @@ type Config struct {
 
 	Door    Door
 	Version string
-
-	Now func() time.Time // nil means time.Now
-	Log *slog.Logger     // nil means slog.Default(); it is told of what is done, and by whom
-}
-
-// A Noun is a kind of object that people know by a name.
-type Noun struct {
-	Kind  object.Kind
-	Names []string // in lower case, that of URLs first: "kustomization", "ks"
-	Feed  bool     // it asks for a feed rather than a unit
 }
 
 // A Door says who is let in. There is Pass, or one or both of Review and OIDC.
@@ -80,6 +72,7 @@ func New(c Config) (*Server, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.c.Now, s.c.Log = s.now, s.log
 	if err := s.hang(c.Door); err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}
@@ -119,16 +112,9 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// noun returns the noun that goes by a name.
-func (s *Server) noun(name string) (Noun, bool) {
-	i := slices.IndexFunc(s.c.Nouns, func(n Noun) bool { return slices.Contains(n.Names, name) })
-	if i < 0 {
-		return Noun{}, false
-	}
-	return s.c.Nouns[i], true
-}
-
-// nouns returns the nouns of units, or of feeds.
-func (s *Server) nouns(feed bool) []Noun {
-	return slices.DeleteFunc(slices.Clone(s.c.Nouns), func(n Noun) bool { return n.Feed != feed })
+// desk returns where questions of a viewer are asked.
+func (s *Server) desk(v *viewer) *ask.Desk {
+	d := s.c.Desk
+	d.Cluster = v.cluster
+	return &d
 }
