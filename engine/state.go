@@ -2,7 +2,6 @@ package engine
 
 import (
 	"bytes"
-	"encoding/json"
 	"slices"
 
 	"github.com/klauspost/compress/s2"
@@ -60,16 +59,18 @@ func (s state) since(read state) state {
 // generation stands for its spec. What its status says counts only if others
 // write it.
 func question(o object.Object, foreign bool) mark {
-	asks := []any{o.Generation(), o.Labels(), o.Annotations(), o.Finalizers(), o.Deleting()}
+	asks := make(map[string]any)
+	ask := func(path ...string) { asks[path[len(path)-1]], _ = o.Get(path...) }
+	ask("metadata", "generation")
 	if foreign {
-		st, _ := o.Get("status")
-		asks = []any{o.Generation(), st}
+		ask("status")
+	} else {
+		ask("metadata", "labels")
+		ask("metadata", "annotations")
+		ask("metadata", "finalizers")
+		ask("metadata", "deletionTimestamp")
 	}
-	data, err := json.Marshal(asks)
-	if err != nil {
-		panic("engine: " + err.Error()) // it was decoded from JSON
-	}
-	return markOf(data)
+	return markOf(object.Of(asks).JSON())
 }
 
 // older reports whether resource version a comes before b. They are numbers

@@ -23,10 +23,7 @@ func (e *Engine) write(ctx context.Context, o, told object.Object) error {
 	if diff == nil {
 		return nil
 	}
-	data, err := json.Marshal(map[string]any{"status": diff})
-	if err != nil {
-		return err
-	}
+	data := object.Of(map[string]any{"status": diff}).JSON()
 	got, err := e.c.Cluster.Patch(ctx, o.ID(), cluster.Patch{Type: cluster.MergePatch, Data: data},
 		cluster.How{Manager: e.c.Dialect.Manager(o.ID().Kind), Subresource: "status", Brief: true})
 	if errors.Is(err, cluster.ErrNotFound) {
@@ -85,9 +82,8 @@ func sameJSON(a, b any) bool {
 	if reflect.DeepEqual(a, b) {
 		return true
 	}
-	x, err1 := json.Marshal(a)
-	y, err2 := json.Marshal(b)
-	return err1 == nil && err2 == nil && bytes.Equal(x, y)
+	x, y := object.Of(map[string]any{"": a}), object.Of(map[string]any{"": b})
+	return bytes.Equal(x.JSON(), y.JSON())
 }
 
 // hold puts the dialect's finalizer on a custom resource, so that it stays

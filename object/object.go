@@ -3,7 +3,6 @@ package object
 
 import (
 	"cmp"
-	"encoding/json"
 	"maps"
 	"strings"
 	"time"
@@ -280,12 +279,12 @@ func (o Object) merge(set map[string]string, field string) Object {
 }
 
 // MarshalJSON returns the object as JSON with its keys in order.
-func (o Object) MarshalJSON() ([]byte, error) { return json.Marshal(o.body) }
+func (o Object) MarshalJSON() ([]byte, error) { return encode(nil, o.body) }
 
 // JSON returns the object as JSON with its keys in order. It is the same for
 // equal objects. It panics if the object holds what JSON cannot.
 func (o Object) JSON() []byte {
-	data, err := json.Marshal(o.body)
+	data, err := encode(make([]byte, 0, 1024), o.body)
 	if err != nil {
 		panic("object: " + err.Error())
 	}

@@ -3,7 +3,6 @@ package observe
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"strconv"
 
 	"github.com/sane-gitops/sane/health"
@@ -59,11 +58,7 @@ func entries(o object.Object) []entry {
 }
 
 func (e entry) digest() Entry {
-	data, err := json.Marshal(e.body)
-	if err != nil {
-		panic("observe: " + err.Error()) // it was decoded from JSON
-	}
-	sum := sha256.Sum256(data)
+	sum := sha256.Sum256(object.Of(e.body).JSON())
 	return Entry(sum[:16])
 }
 

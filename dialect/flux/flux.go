@@ -102,7 +102,7 @@ func (f flux) Read(o object.Object, r dialect.Reader) (dialect.Asked, error) {
 
 // decode fills a typed object with what o asks for; its status is left out.
 func decode(o object.Object, into any) error {
-	if err := json.Unmarshal(o.Without("status").JSON(), into); err != nil {
+	if err := json.Unmarshal(o.Without("status").Without("metadata", "managedFields").JSON(), into); err != nil {
 		return refuse("", nil, "can't read %s: %s", o.ID().Kind.Name, err)
 	}
 	return nil
