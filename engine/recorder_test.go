@@ -86,6 +86,9 @@ func (r *recorder) Delete(ctx context.Context, id object.ID, w cluster.Where) er
 }
 
 func (r *recorder) Patch(ctx context.Context, id object.ID, patch cluster.Patch, how cluster.How) (object.Object, error) {
+	if how.Subresource == "" { // before anybody hears of it
+		r.p.say("patch   %s", id)
+	}
 	o, err := r.p.down.during(how.DryRun, func() (object.Object, error) { return r.Cluster.Patch(ctx, id, patch, how) })
 	defer r.p.settle()
 	switch {
@@ -94,8 +97,6 @@ func (r *recorder) Patch(ctx context.Context, id object.ID, patch cluster.Patch,
 		r.p.say("status  %s/%s %s", id.Kind.Name, id.Name, summary(whole))
 	case how.Subresource == "status":
 		r.p.say("status  %s/%s refused", id.Kind.Name, id.Name)
-	default:
-		r.p.say("patch   %s", id)
 	}
 	return o, err
 }
