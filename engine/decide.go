@@ -196,6 +196,9 @@ func normal(o object.Object) object.Object {
 func (r *run) known(ctx context.Context, id object.ID, want mark) (plan.Known, bool) {
 	s, seen := r.in.look.See(id)
 	as, made := r.made.Objects[id]
+	if as.Want == want && as.passed(s) {
+		return plan.Known{UID: as.UID, Ours: true, Same: true}, true
+	}
 	if !seen || s.Gone {
 		if made && as.Want == want && !as.Once {
 			r.strays(id, drift{gone: true})

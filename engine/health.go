@@ -8,6 +8,7 @@ import (
 
 	"github.com/sane-gitops/sane/health"
 	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/observe"
 )
 
 // health returns how an object is doing by what was last seen of it.
@@ -17,6 +18,9 @@ func (r *run) health(id object.ID) health.Verdict {
 	}
 	if v, ok := r.opinion(id); ok {
 		return v
+	}
+	if r.made.Objects[id].passed(observe.Sighting{}) {
+		return health.Verdict{}
 	}
 	return health.Of(object.Object{})
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/sane-gitops/sane/digest"
+	"github.com/sane-gitops/sane/health"
 	"github.com/sane-gitops/sane/inventory"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/observe"
@@ -34,6 +35,7 @@ type as struct {
 	Once    bool          // it asks to be created only
 	Merge   bool          // it asks that others keep their fields
 	Keep    bool          // it asks never to be deleted
+	Passing bool          // it goes away by itself when its work is done
 	Others  observe.Entry // of managers that are usually taken over, and were not
 }
 
@@ -43,6 +45,7 @@ func (r *run) madeAs(s plan.Step, seen observe.Sighting) as {
 	return as{
 		Version: s.Want.Version(), Want: r.mark(s.Want), UID: seen.UID, Entry: seen.Entry, Others: seen.Usurped,
 		Alone: s.Exempt.Ignore, Once: s.Exempt.Once, Merge: s.Exempt.Merge, Keep: s.Exempt.Keep,
+		Passing: health.Passing(s.Want),
 	}
 }
 
@@ -60,11 +63,18 @@ func (a as) holds(s observe.Sighting) bool {
 	case a.Alone:
 		return true
 	case s.Gone || s.UID == "":
-		return false
+		return a.passed(s)
 	case a.Once:
 		return true
 	}
 	return s.UID == a.UID && s.Entry == a.Entry && (a.Merge || s.Usurped == a.Others)
+}
+
+// passed reports whether an object that is not there was made, did its work, and
+// went away by itself. One that went while nobody looked has done so.
+func (a as) passed(s observe.Sighting) bool {
+	unseen := s.UID == "" && !s.Gone
+	return a.Passing && a.UID != "" && (unseen || s.Gone && s.Passing && s.UID == a.UID)
 }
 
 // A ledger is what a unit has made. It is kept on disk as well: it is never

@@ -36,7 +36,7 @@ func (l *ledger) pack(of unit.Name) []byte {
 		b = append(b, a.Want[:]...)
 		b = append(b, a.Entry[:]...)
 		shared := a.Others != observe.Entry{}
-		b = append(b, bits(a.Alone, a.Once, a.Merge, a.Keep, shared))
+		b = append(b, bits(a.Alone, a.Once, a.Merge, a.Keep, shared, a.Passing))
 		if shared {
 			b = append(b, a.Others[:]...)
 		}
@@ -75,7 +75,7 @@ func (l *ledger) unpack(of unit.Name, data []byte) bool {
 		copy(a.Want[:], r.take(uint64(len(mark{}))))
 		copy(a.Entry[:], r.take(uint64(len(observe.Entry{}))))
 		f := r.byte()
-		a.Alone, a.Once, a.Merge, a.Keep = f&1 != 0, f&2 != 0, f&4 != 0, f&8 != 0
+		a.Alone, a.Once, a.Merge, a.Keep, a.Passing = f&1 != 0, f&2 != 0, f&4 != 0, f&8 != 0, f&32 != 0
 		if f&16 != 0 {
 			copy(a.Others[:], r.take(uint64(len(observe.Entry{}))))
 		}

@@ -94,6 +94,10 @@ var statuses = map[string]map[string]any{
 	"progressing": {"observedGeneration": int64(1)},
 	"failed": {"observedGeneration": int64(1),
 		"conditions": []any{map[string]any{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "time is up"}}},
+	"complete": {"startTime": "2026-01-01T00:00:00Z", "succeeded": int64(1),
+		"conditions": []any{map[string]any{"type": "Complete", "status": "True"}}},
+	"broken": {"startTime": "2026-01-01T00:00:00Z", "failed": int64(1),
+		"conditions": []any{map[string]any{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "it failed too often"}}},
 	"established": {"acceptedNames": map[string]any{"kind": "Widget", "plural": "widgets"},
 		"conditions": []any{map[string]any{"type": "NamesAccepted", "status": "True"}, map[string]any{"type": "Established", "status": "True"}}},
 }

@@ -263,7 +263,7 @@ func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " | ") }
 //	config NAME KEY=VALUE...      a ConfigMap beside the units
 //	secret NAME KEY=VALUE...      a Secret beside the units
 //	renders                       from now on, tell what is rendered anew, and not what is read beside the units
-//	restart
+//	restart [COMMAND]             and do that meanwhile
 //	lose                          restart without what was on disk
 //	show OBJECT                   its status
 //	list                          all objects but custom resources
@@ -346,6 +346,9 @@ func (p *play) do(line string) {
 	case "restart":
 		p.rest()
 		p.stop()
+		if rest != "" {
+			p.do(rest)
+		}
 		p.start()
 	case "lose":
 		p.rest()

@@ -76,6 +76,16 @@ func Of(o object.Object) Verdict {
 
 var job = object.Kind{Group: "batch", Name: "Job"}
 
+// Passing reports whether an object goes away by itself when it has done its
+// work, or failed to: a Job that is to be kept for a while only.
+func Passing(o object.Object) bool {
+	_, set := o.Get("spec", "ttlSecondsAfterFinished")
+	return set && o.ID().Kind == job
+}
+
+// Passed reports whether an object that has gone went because its work was done.
+func Passed(o object.Object) bool { return Passing(o) && complete(o) }
+
 // complete reports whether a Job has done its work.
 func complete(o object.Object) bool {
 	v, _ := o.Get("status", "conditions")

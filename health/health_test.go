@@ -49,3 +49,24 @@ func TestWorst(t *testing.T) {
 		t.Errorf("of nothing: %v", got)
 	}
 }
+
+func TestPassed(t *testing.T) {
+	for _, tt := range []struct {
+		object          string
+		passing, passed bool
+	}{
+		{`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"x"},"status":{"conditions":[{"type":"Complete","status":"True"}]}}`, false, false},
+		{`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"x"},"spec":{"ttlSecondsAfterFinished":0}}`, true, false},
+		{`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"x"},"spec":{"ttlSecondsAfterFinished":0},"status":{"conditions":[{"type":"Failed","status":"True"}]}}`, true, false},
+		{`{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"x","deletionTimestamp":"2026-01-01T00:00:00Z"},"spec":{"ttlSecondsAfterFinished":0},"status":{"conditions":[{"type":"Complete","status":"True"}]}}`, true, true},
+		{`{"apiVersion":"example.com/v1","kind":"Job","metadata":{"name":"x"},"spec":{"ttlSecondsAfterFinished":0},"status":{"conditions":[{"type":"Complete","status":"True"}]}}`, false, false},
+	} {
+		o, err := object.FromJSON([]byte(tt.object))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if passing, passed := health.Passing(o), health.Passed(o); passing != tt.passing || passed != tt.passed {
+			t.Errorf("%s: Passing = %v, Passed = %v", tt.object, passing, passed)
+		}
+	}
+}

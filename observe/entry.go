@@ -73,7 +73,7 @@ func (w *Watcher) look(o object.Object) Sighting {
 	owner, _ := w.c.Owner(o.Labels())
 	s := Sighting{
 		UID: o.UID(), Version: version(o), Entry: EntryOf(o, w.c.Manager),
-		Owner: owner, Exempt: w.c.Exempt(o), Deleting: o.Deleting(),
+		Owner: owner, Exempt: w.c.Exempt(o), Deleting: o.Deleting(), Passing: health.Passing(o),
 	}
 	s.Usurped, s.Rival = w.others(o)
 	s.Health = health.Of(o)

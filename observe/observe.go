@@ -55,6 +55,7 @@ type Sighting struct {
 	Usurped  Entry  // of managers whose fields are to be taken over; zero if there are none
 	Rival    string // the manager that changed it last, other than ours
 	Gone     bool   // it was seen, and is not there, or not ours, any more
+	Passing  bool   // it goes away by itself when its work is done; if it is Gone, that is so
 }
 
 // A Watcher watches objects of the kinds that it is told to, one watch a kind.
@@ -278,18 +279,23 @@ func (w *Watcher) gone(k object.Kind, kw *watch, o object.Object) {
 		w.mu.Unlock()
 		return
 	}
-	kw.seen[at] = vanished(old, kw.round)
+	kw.seen[at] = vanished(old, health.Passed(o), kw.round)
 	w.mu.Unlock()
 	w.c.Changed(old.owner.Value(), o.ID())
 }
 
-// vanished returns what is kept of an object that has gone. Its memory ends
-// with the next listing, or when its owner forgets it.
-func vanished(old *sighted, round int32) *sighted {
-	return pack(Sighting{
+// vanished returns what is kept of an object that has gone, because its work was
+// done or not. Its memory ends with the next listing, or when its owner forgets
+// it.
+func vanished(old *sighted, done bool, round int32) *sighted {
+	s := Sighting{
 		Owner: old.owner.Value(), Version: old.version, Gone: true,
 		Health: health.Verdict{Status: health.Missing, Why: "not found"},
-	}, round)
+	}
+	if done {
+		s.UID, s.Passing, s.Health = old.uid.String(), true, health.Verdict{}
+	}
+	return pack(s, round)
 }
 
 // sweep takes everything for gone that the listing just completed did not put.
@@ -308,7 +314,8 @@ func (w *Watcher) sweep(k object.Kind, kw *watch) {
 			delete(kw.seen, at)
 			continue
 		}
-		kw.seen[at] = vanished(s, kw.round)
+		done := s.passing && s.health.Value().Status != health.Degraded // as far as was seen
+		kw.seen[at] = vanished(s, done, kw.round)
 		all = append(all, lost{s.owner.Value(), object.ID{Kind: k, Namespace: at.namespace, Name: at.name}})
 	}
 	w.mu.Unlock()

@@ -23,6 +23,7 @@ type sighted struct {
 	usurped  unique.Handle[Entry]
 	opinions *[]opinion // nil if nobody has one; what it points to is never changed
 	gone     bool
+	passing  bool
 	round    int32 // the listing in which it was last put, or the one running when it was noted
 }
 
@@ -30,7 +31,7 @@ func pack(s Sighting, round int32) *sighted {
 	return &sighted{
 		uid: packUID(s.UID), version: s.Version, entry: s.Entry,
 		owner: unique.Make(s.Owner), health: unique.Make(s.Health), rival: unique.Make(s.Rival),
-		exempt: s.Exempt, deleting: s.Deleting, usurped: unique.Make(s.Usurped), gone: s.Gone, round: round,
+		exempt: s.Exempt, deleting: s.Deleting, usurped: unique.Make(s.Usurped), gone: s.Gone, passing: s.Passing, round: round,
 	}
 }
 
@@ -38,7 +39,7 @@ func (s *sighted) unpack() Sighting {
 	return Sighting{
 		UID: s.uid.String(), Version: s.version, Entry: s.entry,
 		Owner: s.owner.Value(), Health: s.health.Value(), Rival: s.rival.Value(),
-		Exempt: s.exempt, Deleting: s.deleting, Usurped: s.usurped.Value(), Gone: s.gone,
+		Exempt: s.exempt, Deleting: s.deleting, Usurped: s.usurped.Value(), Gone: s.gone, Passing: s.passing,
 	}
 }
 
