@@ -120,7 +120,7 @@ a GitRepository, an OCIRepository or a Bucket is a source, a Kustomization is a 
 		&cobra.Group{ID: "act", Title: "Act:"},
 		&cobra.Group{ID: "host", Title: "Run:"},
 	)
-	add(root, "look", getCommand(d), planCommand(d), whyCommand(d))
+	add(root, "look", getCommand(d), planCommand(d), whyCommand(d), treeCommand(d))
 	add(root, "act", reconcileCommand(d), suspendCommand(d), resumeCommand(d))
 	add(root, "host", installCommand(d), runCommand(d), demoCommand(d), BenchCommand(p.Bench))
 	root.AddCommand(versionCommand(d))

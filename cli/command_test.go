@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -34,7 +35,8 @@ import (
 // are files of the repository that all sources are; every other file is a command
 // line and all that it prints, with its exit status if that is not 0. UPDATE=1
 // writes what it prints. EARLIER in objects is two hours before the test, which is
-// five hours before the now of the commands.
+// five hours before the now of the commands, and UID(Pod/apps/web) is the UID of an
+// object that comes before.
 func TestCommands(t *testing.T) {
 	files, err := filepath.Glob("testdata/command/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -105,6 +107,14 @@ func load(t *testing.T, c *memory.Cluster, manager string, data []byte) {
 	earlier := time.Now().UTC().Add(-2 * time.Hour).Format(time.RFC3339)
 	for doc := range strings.SplitSeq(strings.ReplaceAll(string(data), "EARLIER", earlier), "---\n") {
 		var m map[string]any
+		doc = uidOf.ReplaceAllStringFunc(doc, func(s string) string {
+			all := c.Objects()
+			i := slices.IndexFunc(all, func(o object.Object) bool { return "UID("+o.ID().String()+")" == s })
+			if i < 0 {
+				t.Fatalf("%s: there is none", s)
+			}
+			return all[i].UID()
+		})
 		if err := yaml.Unmarshal([]byte(doc), &m); err != nil {
 			t.Fatal(err)
 		}
@@ -118,6 +128,8 @@ func load(t *testing.T, c *memory.Cluster, manager string, data []byte) {
 		}
 	}
 }
+
+var uidOf = regexp.MustCompile(`UID\([^)]*\)`)
 
 // program returns a program whose only cluster is c.
 func program(c cluster.Cluster) cli.Program {

@@ -14,6 +14,7 @@ type screen struct {
 	live   bool // it is a terminal, on which a line can be written over
 	colour bool
 	width  func() int // of the terminal
+	height func() int
 }
 
 func screenOf(w io.Writer) screen {
@@ -22,15 +23,17 @@ func screenOf(w io.Writer) screen {
 		return screen{Writer: w}
 	}
 	dumb := os.Getenv("TERM") == "dumb"
+	size := func() (int, int) {
+		w, h, err := term.GetSize(int(f.Fd()))
+		if err != nil || w <= 0 || h <= 0 {
+			return 80, 24
+		}
+		return w, h
+	}
 	return screen{
 		Writer: w, live: !dumb, colour: !dumb && !env("NO_COLOR"),
-		width: func() int {
-			w, _, err := term.GetSize(int(f.Fd()))
-			if err != nil || w <= 0 {
-				return 80
-			}
-			return w
-		},
+		width:  func() int { w, _ := size(); return w },
+		height: func() int { _, h := size(); return h },
 	}
 }
 

@@ -24,6 +24,9 @@ func (t *table) add(cells ...string) {
 	t.rows = append(t.rows, cells)
 }
 
+// put adds cells as they are: a line of text each.
+func (t *table) put(cells ...string) { t.rows = append(t.rows, cells) }
+
 // write writes the rows that have not been written yet.
 func (t *table) write(s screen) error {
 	rows := t.rows

@@ -20,7 +20,7 @@ import (
 // tell prints the answer.
 func (w *asking) tell() error {
 	if w.output == "json" {
-		return w.tellJSON()
+		return w.printJSON(w.answer)
 	}
 	a := w.answer
 	w.headline(a.State)
@@ -33,14 +33,14 @@ func (w *asking) tell() error {
 	return nil
 }
 
-// tellJSON prints the answer as JSON, in which all that a terminal might take for
+// printJSON prints a value as JSON, in which all that a terminal might take for
 // more than text is escaped.
-func (w *asking) tellJSON() error {
+func (d *desk) printJSON(v any) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetIndent("", "    ")
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(w.answer); err != nil {
+	if err := enc.Encode(v); err != nil {
 		return err
 	}
 	var out strings.Builder
@@ -53,7 +53,7 @@ func (w *asking) tellJSON() error {
 			fmt.Fprintf(&out, `\u%04x`, u)
 		}
 	}
-	_, err := io.WriteString(w.out, out.String())
+	_, err := io.WriteString(d.out, out.String())
 	return err
 }
 
@@ -260,14 +260,15 @@ func (w *asking) andMore(n int) {
 	}
 }
 
-func (w *asking) age(since time.Time) string {
+// age returns how long ago something was; "" if it was never.
+func (d *desk) age(since time.Time) string {
 	if since.IsZero() {
 		return ""
 	}
-	return duration.HumanDuration(w.now().Sub(since))
+	return duration.HumanDuration(d.now().Sub(since))
 }
 
-func (w *asking) ago(t time.Time) string { return w.age(t) + " ago" }
+func (d *desk) ago(t time.Time) string { return d.age(t) + " ago" }
 
 // safe returns text that comes from elsewhere on one short line, with all that a
 // terminal might take for more than text escaped.

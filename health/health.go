@@ -24,6 +24,9 @@ var names = [...]string{"Healthy", "Progressing", "Missing", "Unknown", "Degrade
 
 func (s Status) String() string { return names[s] }
 
+// MarshalText implements [encoding.TextMarshaler].
+func (s Status) MarshalText() ([]byte, error) { return []byte(names[s]), nil }
+
 // A Verdict is a status and the reason for it, in words.
 type Verdict struct {
 	Status Status
