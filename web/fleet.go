@@ -439,7 +439,7 @@ func (s *Server) line(x *row) line {
 func (s *Server) address(id object.ID) string {
 	n, ok := s.c.Language.Noun(id.Kind)
 	if !ok {
-		return ""
+		return "/object/" + url.PathEscape(id.Kind.String()) + "/" + url.PathEscape(cmp.Or(id.Namespace, nowhere)) + "/" + url.PathEscape(id.Name)
 	}
 	section := "unit"
 	if n.Feed {

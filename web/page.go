@@ -62,7 +62,7 @@ type looks struct {
 // readTemplates reads all pages: each defines "main", with the parts that they
 // share.
 func readTemplates() (*looks, error) {
-	shared, err := template.New("").Funcs(funcs).ParseFS(templates, "templates/layout.html", "templates/parts.html")
+	shared, err := template.New("").Funcs(funcs).ParseFS(templates, "templates/layout.html", "templates/parts*.html")
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func readTemplates() (*looks, error) {
 	}
 	for _, f := range files {
 		name := strings.TrimSuffix(path.Base(f), ".html")
-		if name == "layout" || name == "parts" {
+		if name == "layout" || strings.HasPrefix(name, "parts") {
 			continue
 		}
 		t, err := shared.Clone()
@@ -106,6 +106,8 @@ var funcs = template.FuncMap{
 	"count": count,
 	"short": shortRevision,
 	"lower": strings.ToLower,
+	"mark":  markClass,
+	"clock": clockTime,
 }
 
 // show answers with a page, or with what is in its frame if our script asks.

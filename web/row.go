@@ -28,7 +28,8 @@ type row struct {
 	Cluster  string // where the objects of a unit live; "" is the one that we run in
 	URL      string // of a source
 	Ref      string
-	Objects  int // that the unit has made
+	Objects  int         // that the unit has made
+	After    []object.ID // units that must be ready first
 
 	text string // to be searched, in lower case
 }
@@ -84,6 +85,9 @@ func (s *Server) unitRow(x *row, o object.Object, u unit.Unit, c ask.Standing) {
 	st := s.c.Dialect.RecallUnit(o)
 	x.Source = object.ID{Kind: s.kindNamed(u.Source.Kind), Namespace: u.Source.Namespace, Name: u.Source.Name}
 	x.Revision, x.Path, x.Objects = st.Applied.Name, path.Clean("/" + u.Recipe.Dir)[1:], len(st.Owned)
+	for _, name := range u.After {
+		x.After = append(x.After, name.ID())
+	}
 	if st.Attempted.Name != x.Revision {
 		x.Tries = st.Attempted.Name
 	}

@@ -64,6 +64,8 @@ type Server struct {
 	rights   viewers
 	reviews  reviews
 	cross    *http.CrossOriginProtection
+	errand   *errand
+	commits  commits
 }
 
 // New returns a server that asks nothing yet.
@@ -82,9 +84,13 @@ func New(c Config) (*Server, error) {
 	}
 	s.streams.of = make(map[string]int)
 	s.register = newRegister(s)
+	s.errand = newErrand()
 	s.assets()
 	s.loginPages()
 	s.fleetPages()
+	s.unitPages()
+	s.objectPages()
+	s.actions()
 	return s, nil
 }
 
@@ -109,12 +115,14 @@ func (s *Server) hang(d Door) (err error) {
 func (s *Server) Run(ctx context.Context) error {
 	s.register.run(ctx)
 	close(s.closing)
+	s.errand.close()
 	return nil
 }
 
-// desk returns where questions of a viewer are asked.
+// desk returns where questions of a viewer are asked. What sources refer to, such
+// as the Secret with a password, is looked up in our own name.
 func (s *Server) desk(v *viewer) *ask.Desk {
 	d := s.c.Desk
-	d.Cluster = v.cluster
+	d.Cluster, d.References, d.Equip = v.cluster, s.c.Cluster, s.equip
 	return &d
 }

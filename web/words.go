@@ -51,3 +51,23 @@ func firstLine(s string, most int) string {
 	}
 	return s
 }
+
+// markClass returns the class of a line of a difference.
+func markClass(mark byte) string {
+	switch mark {
+	case '+':
+		return "add"
+	case '-':
+		return "del"
+	}
+	return "same"
+}
+
+// clockTime returns the time of day of an RFC 3339 time, to the millisecond.
+func clockTime(at string) string {
+	t, err := time.Parse(time.RFC3339Nano, at)
+	if err != nil {
+		return ""
+	}
+	return t.UTC().Format("15:04:05.000")
+}

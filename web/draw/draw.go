@@ -28,7 +28,7 @@ type Count struct {
 // The measures of a drawing. They are the same for every box, so that its size
 // grows with the number of boxes and with nothing else.
 const (
-	BoxWidth  = 232
+	BoxWidth  = 248
 	BoxHeight = 40
 	Aside     = 56 // between columns
 	Between   = 8  // between boxes of a column

@@ -214,9 +214,9 @@ func TestLines(t *testing.T) {
 		got = append(got, fmt.Sprint(l.Well, " ", l.Path))
 	}
 	want := []string{
-		"true M240 76H296",
-		"true M240 76H261Q268 76 268 83V117Q268 124 275 124H296",
-		"false M240 76H261Q268 76 268 69V35Q268 28 275 28H296",
+		"true M256 76H312",
+		"true M256 76H277Q284 76 284 83V117Q284 124 291 124H312",
+		"false M256 76H277Q284 76 284 69V35Q284 28 291 28H312",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("lines are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

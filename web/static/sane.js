@@ -21,6 +21,11 @@
   // morph makes the element a like b and leaves alone what is alike, so that
   // focus, selection, scrolling and what was unfolded stay.
   function morph(a, b) {
+    if (a.dataset?.load && b.dataset?.load) { // what is in it comes later
+      a.dataset.load = b.dataset.load;
+      return;
+    }
+    if (a.dataset?.follow && b.dataset?.follow) return; // it grows by itself
     for (const { name } of [...a.attributes]) {
       if (!b.hasAttribute(name) && !(name === "open" && a.tagName === "DETAILS") && name !== "aria-selected") a.removeAttribute(name);
     }
@@ -140,6 +145,79 @@
     listen();
   });
 
+  // What takes longer than a page comes later, each part by itself. It comes
+  // again when it may be something else.
+  async function load(part) {
+    const url = part.dataset.load;
+    part.loads = url;
+    part.setAttribute("aria-busy", "true");
+    const show = (nodes) => {
+      if (part.loads !== url) return;
+      part.replaceChildren(...nodes);
+      part.removeAttribute("aria-busy");
+      part.dataset.loaded = "";
+    };
+    try {
+      const r = await fetch(url, { headers: { "Sane-Fragment": "part" }, redirect: "error", cache: "no-store" });
+      const main = new DOMParser().parseFromString(await r.text(), "text/html").querySelector("main");
+      show([...main.childNodes].map((n) => document.importNode(n, true)));
+    } catch {
+      const a = document.createElement("a");
+      a.href = url;
+      a.textContent = "It could not be loaded. Try it by itself.";
+      show([a]);
+    }
+  }
+  function loadAll() {
+    for (const part of document.querySelectorAll("[data-load]")) if (part.loads !== part.dataset.load) load(part);
+  }
+  document.addEventListener("sane:fresh", loadAll);
+
+  document.addEventListener("click", async (e) => {
+    const button = e.target.closest("[data-copy]");
+    if (!button) return;
+    try {
+      await navigator.clipboard.writeText(button.dataset.copy);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(button.parentElement.querySelector("code"));
+      button.textContent = "Selected";
+    }
+  });
+
+  // Logs grow at their end, and are forgotten at their beginning.
+  function grow(log) {
+    const most = 5000, end = () => log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+    log.scrollTop = log.scrollHeight;
+    const lines = new EventSource(log.dataset.follow);
+    lines.addEventListener("lines", (e) => {
+      const stay = end();
+      for (const l of JSON.parse(e.data)) {
+        const li = document.createElement("li"), t = document.createElement("time"), b = document.createElement("b"), s = document.createElement("span");
+        if (l.t) t.dateTime = l.t;
+        t.textContent = l.t ? l.t.slice(11, 23) : "";
+        b.className = l.c;
+        b.textContent = l.f;
+        s.textContent = l.s;
+        if (l.e) li.className = "end";
+        li.append(t, b, s);
+        log.append(li);
+      }
+      while (log.children.length > most) log.firstChild.remove();
+      if (stay) log.scrollTop = log.scrollHeight;
+      document.getElementById("silent")?.remove();
+      if (since) {
+        since = null;
+        say("");
+      }
+    });
+    lines.addEventListener("error", () => {
+      if (lines.readyState === EventSource.CLOSED) say("These logs are not followed any more.", { text: "Load again", href: location.href });
+      else lost();
+    });
+    addEventListener("pagehide", () => lines.close());
+  }
+
   // Filters apply while they are chosen; the address says them.
   let timer = 0;
   function filter(form) {
@@ -200,4 +278,6 @@
 
   document.documentElement.classList.add("scripted");
   listen();
+  loadAll();
+  document.querySelectorAll("[data-follow]").forEach(grow);
 })();

@@ -1,0 +1,202 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sane-gitops/sane/ask"
+	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/unit"
+)
+
+// What bounds questions that take a repository, or the dry run of a plan.
+const (
+	slowAtATime = 4
+	slowLasts   = 45 * time.Second
+)
+
+// An errand lends what it takes to answer slow questions, to a few at a time.
+type errand struct {
+	places chan struct{}
+
+	mu   sync.Mutex
+	gear *ask.Gear // guarded by mu; nil until somebody has needed it
+}
+
+func newErrand() *errand { return &errand{places: make(chan struct{}, slowAtATime)} }
+
+// errLater is why a page that is made at once does not know what is in a
+// repository: a part of it that comes later does.
+var errLater = errors.New("it is read later")
+
+// quick returns where a viewer's questions are asked that the API server can
+// answer by itself.
+func (s *Server) quick(v *viewer) *ask.Desk {
+	d := s.desk(v)
+	d.Equip = func() (*ask.Gear, error) { return nil, errLater }
+	return d
+}
+
+// slowly answers a question that takes longer than anybody wants to wait for a
+// page. The desk asks the cluster as the viewer; repositories are read with the
+// credentials that their sources name, whoever may read those.
+func (s *Server) slowly(ctx context.Context, v *viewer, answer func(context.Context, *ask.Desk) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, slowLasts, fmt.Errorf("it took longer than %v", slowLasts))
+	defer cancel()
+	select {
+	case s.errand.places <- struct{}{}:
+		defer func() { <-s.errand.places }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	err := answer(ctx, s.desk(v))
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// equip lends what it takes to read repositories. It is got once, and given back
+// when the server stops.
+func (s *Server) equip() (*ask.Gear, error) {
+	if s.c.Equip == nil {
+		return nil, errors.New("this server reads no repositories")
+	}
+	s.errand.mu.Lock()
+	defer s.errand.mu.Unlock()
+	if s.errand.gear == nil {
+		g, err := s.c.Equip()
+		if err != nil {
+			return nil, err
+		}
+		s.errand.gear = g
+	}
+	g := s.errand.gear
+	return &ask.Gear{Sources: g.Sources, Renderer: g.Renderer, Close: func() error { return nil }}, nil
+}
+
+// close gives back what was lent.
+func (e *errand) close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.gear != nil {
+		_ = e.gear.Close() // all it held is a cache
+		e.gear = nil
+	}
+}
+
+// namedUnit returns the unit that a URL names, as the viewer may see it.
+func (s *Server) namedUnit(r *http.Request, v *viewer) (object.Object, error) {
+	n, err := s.c.Language.Named(r.PathValue("kind"))
+	if err != nil || n.Feed {
+		return object.Object{}, absent("A kind of unit called " + r.PathValue("kind"))
+	}
+	return s.seen(r.Context(), v, object.ID{Kind: n.Kind, Namespace: r.PathValue("namespace"), Name: r.PathValue("name")})
+}
+
+// seen returns an object that has to be there, as the viewer may see it.
+func (s *Server) seen(ctx context.Context, v *viewer, id object.ID) (object.Object, error) {
+	o, there, err := v.cluster.Get(ctx, id)
+	if err == nil && !there {
+		err = absent(id.String())
+	}
+	return o, err
+}
+
+// unitOf returns what the object of a unit asks for.
+func (s *Server) unitOf(o object.Object) (unit.Unit, error) {
+	asked, err := s.c.Dialect.Read(o, ask.Nothing{})
+	switch {
+	case err != nil:
+		return unit.Unit{}, err
+	case len(asked.Units) == 0:
+		return unit.Unit{}, fmt.Errorf("%s is no unit", o.ID())
+	}
+	return asked.Units[0], nil
+}
+
+// afar reports whether a unit's objects live in another cluster. Its kubeconfig
+// was not looked for.
+func afar(u unit.Unit) bool { return u.Target.Kubeconfig != "" || u.Target.Err != nil }
+
+// sourceID returns the object of a unit's source.
+func (s *Server) sourceID(u unit.Unit) object.ID {
+	return object.ID{Kind: s.kindNamed(u.Source.Kind), Namespace: u.Source.Namespace, Name: u.Source.Name}
+}
+
+// maySource is an error if the viewer may not see the source of a unit: then
+// they are shown nothing that is made of it.
+func (s *Server) maySource(ctx context.Context, v *viewer, u unit.Unit) error {
+	_, err := s.seen(ctx, v, s.sourceID(u))
+	if err != nil {
+		return fmt.Errorf("what its source holds is not shown: %w", err)
+	}
+	return nil
+}
+
+// A sieve holds which of some objects a viewer may get.
+type sieve map[object.ID]bool
+
+// sift asks which of some objects a viewer may get. What is of a kind that the
+// server does not know, nobody can.
+func (s *Server) sift(ctx context.Context, v *viewer, ids []object.ID) (sieve, error) {
+	type place struct {
+		kind      object.Kind
+		namespace string
+	}
+	places := make(map[place][]object.ID)
+	for _, id := range ids {
+		at := place{id.Kind, id.Namespace}
+		places[at] = append(places[at], id)
+	}
+	out := make(sieve, len(ids))
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(asks)
+	may := func(id object.ID) (bool, error) {
+		ok, err := s.may(ctx, v, cluster.Deed{Verb: "get", Object: id})
+		if errors.Is(err, cluster.ErrNoKind) {
+			return false, nil
+		}
+		return ok, err
+	}
+	for at, ids := range places {
+		g.Go(func() error {
+			all, err := may(object.ID{Kind: at.kind, Namespace: at.namespace})
+			for _, id := range ids {
+				ok := all
+				if err == nil && !all {
+					ok, err = may(id)
+				}
+				mu.Lock()
+				out[id] = ok
+				mu.Unlock()
+			}
+			return err
+		})
+	}
+	return out, g.Wait()
+}
+
+// left says how many of some objects were left out.
+func (w sieve) left(ids []object.ID) int {
+	return len(slices.DeleteFunc(slices.Clone(ids), func(id object.ID) bool { return w[id] }))
+}
+
+// A thing is an object with a page of its own.
+type thing struct {
+	Kind, Namespace, Name string
+	URL                   string // "" if it can't be told
+}
+
+func (s *Server) thing(id object.ID) thing {
+	return thing{id.Kind.Name, id.Namespace, id.Name, s.address(id)}
+}
