@@ -228,13 +228,13 @@ func lineFrom(x voice, text []byte) logLine {
 	} else {
 		rest = at + " " + rest
 	}
-	l.Text = plain(rest)
+	l.Text = legible(rest)
 	return l
 }
 
-// plain returns a line without the sequences by which terminals are coloured, and
+// legible returns a line without the sequences by which terminals are coloured, and
 // without other characters that can't be seen.
-func plain(s string) string {
+func legible(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return s
 	}
@@ -319,7 +319,7 @@ func (s *Server) listen(ctx context.Context, v *viewer, h hearing, x voice, sinc
 	err := hear(ctx, v.cluster, x, cluster.LogOptions{Container: x.container, Follow: true, Timestamps: true, Since: since}, pass)
 	end := logLine{From: x.from, Class: x.class, Text: "it has ended", Err: true}
 	if err != nil {
-		end.Text = plain(err.Error())
+		end.Text = legible(err.Error())
 	}
 	select {
 	case out <- end:

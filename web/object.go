@@ -83,7 +83,7 @@ type managerOf struct {
 type event struct {
 	Reason, Message string
 	Warning         bool
-	Count           int64
+	Count           int
 	By              string
 	Last            when
 	at              time.Time
@@ -247,7 +247,7 @@ func (s *Server) said(ctx context.Context, v *viewer, o object.Object) (all []ev
 		last := lastSeen(e)
 		all = append(all, event{
 			Reason: e.Text("reason"), Message: e.Text("message"), Warning: e.Text("type") == "Warning",
-			Count: max(e.Number("count"), e.Number("series", "count")), Last: s.when(last), at: last,
+			Count: int(max(e.Number("count"), e.Number("series", "count"))), Last: s.when(last), at: last,
 			By: cmp.Or(e.Text("reportingComponent"), e.Text("source", "component")),
 		})
 	}

@@ -294,7 +294,7 @@ type drift struct {
 	Done  string
 	By    string // who had changed it; "" if that is not known
 	Last  when
-	Count int64
+	Count int
 	at    time.Time
 }
 
@@ -334,7 +334,7 @@ func (s *Server) drift(ctx context.Context, v *viewer, o object.Object) (all []d
 		for line := range strings.Lines(message) {
 			about, done, ok := strings.Cut(strings.TrimSpace(line), " ")
 			if id, mine := known[about]; ok && mine && (done == "created" || done == "configured") {
-				all = append(all, drift{About: s.thing(id), Done: done, Last: s.when(last), Count: e.Number("count"), at: last, By: about})
+				all = append(all, drift{About: s.thing(id), Done: done, Last: s.when(last), Count: int(e.Number("count")), at: last, By: about})
 			}
 		}
 	}

@@ -1,10 +1,12 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,7 +24,7 @@ type attempt struct {
 	First    when
 	Last     when
 	Took     string
-	Times    int64
+	Times    int
 	Commit   commitLine
 	Against  string // the address of what it changed from the one before; "" if there is none
 	Rollback string // the command that goes back there; "" for where the unit is
@@ -38,11 +40,12 @@ type commitLine struct {
 // history returns what a unit's status says of earlier attempts, the newest
 // first.
 func (s *Server) history(o object.Object) []attempt {
-	address, now := s.address(o.ID()), s.c.Dialect.RecallUnit(o).Applied.Name
+	st := s.c.Dialect.RecallUnit(o)
+	address, now := s.address(o.ID()), cmp.Or(st.Attempted, st.Applied).Name
 	var out []attempt
 	for _, h := range ask.History(o) {
 		a := attempt{
-			Revision: h.Revision, Result: h.Result, First: s.when(h.First), Last: s.when(h.Last), Times: h.Times,
+			Revision: h.Revision, Result: h.Result, First: s.when(h.First), Last: s.when(h.Last), Times: int(h.Times),
 			State: states[failed].Name, Took: took(h.Took),
 		}
 		if h.Well {
@@ -71,7 +74,14 @@ func took(d time.Duration) string {
 	case d < time.Minute:
 		return d.Round(100 * time.Millisecond).String()
 	}
-	return d.Round(time.Second).String()
+	s := d.Round(time.Second).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // revisions returns those of a unit that a viewer may ask about: whoever may see

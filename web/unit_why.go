@@ -34,7 +34,7 @@ type step struct {
 // A warning is an event as pages show it.
 type warning struct {
 	Reason, Message string
-	Count           int64
+	Count           int
 	Last            when
 }
 
@@ -85,12 +85,25 @@ func (n names) add(ids ...object.ID) {
 	}
 }
 
+// workloads are the kinds that answers are about most often, by their names alone.
+var workloads = map[string]object.Kind{
+	"Pod":         podKind,
+	"Deployment":  {Group: "apps", Name: "Deployment"},
+	"ReplicaSet":  {Group: "apps", Name: "ReplicaSet"},
+	"StatefulSet": {Group: "apps", Name: "StatefulSet"},
+	"DaemonSet":   {Group: "apps", Name: "DaemonSet"},
+	"Job":         {Group: "batch", Name: "Job"},
+}
+
 // about returns what a reason is about.
 func (s *Server) about(text string, known names) thing {
 	if id, ok := known[text]; ok {
 		return s.thing(id)
 	}
 	parts := strings.SplitN(text, "/", 3)
+	if k, ok := workloads[parts[0]]; ok && len(parts) == 3 {
+		return s.thing(object.ID{Kind: k, Namespace: parts[1], Name: parts[2]})
+	}
 	t := thing{Kind: parts[0], Name: parts[len(parts)-1]}
 	if len(parts) == 3 {
 		t.Namespace = parts[1]
@@ -104,7 +117,7 @@ func (s *Server) about(text string, known names) thing {
 func (s *Server) warnings(all []ask.Warning) []warning {
 	var out []warning
 	for _, e := range all {
-		out = append(out, warning{e.Reason, e.Message, e.Count, s.when(e.Last)})
+		out = append(out, warning{e.Reason, e.Message, int(e.Count), s.when(e.Last)})
 	}
 	return out
 }

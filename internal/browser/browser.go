@@ -222,10 +222,21 @@ func (tab *Tab) Press(keys string) {
 	tab.Do(chromedp.KeyEvent(keys))
 }
 
+// goneContext is what Chromium says if the page in which it was to look has given
+// way to the next one at that moment.
+const goneContext = "Cannot find context with specified id"
+
 // Until waits until an expression of the page's is true.
 func (tab *Tab) Until(expr string) {
 	tab.t.Helper()
-	tab.Do(chromedp.Poll(expr, nil, chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(long)))
+	tab.Do(chromedp.ActionFunc(func(ctx context.Context) error {
+		for {
+			err := chromedp.Poll(expr, nil, chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(long)).Do(ctx)
+			if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), goneContext) {
+				return err
+			}
+		}
+	}))
 }
 
 // UntilText waits until the page shows a text.

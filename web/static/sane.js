@@ -160,6 +160,7 @@
     try {
       const r = await fetch(url, { headers: { "Sane-Fragment": "part" }, redirect: "error", cache: "no-store" });
       const main = new DOMParser().parseFromString(await r.text(), "text/html").querySelector("main");
+      for (const n of main.querySelectorAll(".alone")) n.remove(); // what a page of its own begins with
       show([...main.childNodes].map((n) => document.importNode(n, true)));
     } catch {
       const a = document.createElement("a");
