@@ -122,7 +122,7 @@ a GitRepository, an OCIRepository or a Bucket is a source, a Kustomization is a 
 	)
 	add(root, "look", getCommand(d), planCommand(d), whyCommand(d), treeCommand(d))
 	add(root, "act", reconcileCommand(d), suspendCommand(d), resumeCommand(d))
-	add(root, "host", installCommand(d), runCommand(d), demoCommand(d), BenchCommand(p.Bench))
+	add(root, "host", installCommand(d), runCommand(d), webCommand(d), demoCommand(d), BenchCommand(p.Bench))
 	root.AddCommand(versionCommand(d))
 	return root
 }

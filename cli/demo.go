@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
 )
 
@@ -35,6 +37,7 @@ type demo struct {
 	at    *Place
 	shop  *shop
 	board *board
+	pages string            // their address
 	logs  map[string]string // files, by who writes them
 }
 
@@ -143,6 +146,19 @@ func (d *demo) start(ctx context.Context, broken context.CancelCauseFunc) (err e
 	return d.keepUnits(ctx, log, broken)
 }
 
+// show serves the pages about all that until ctx is done, for who has the pass.
+func (d *demo) show(ctx context.Context, r *daemon, says dialect.Dialect) error {
+	q := d.questions(d.at, says)
+	q.Equip, q.Log = r.lend, r.log
+	site, err := d.openSite(d.at, Showing{Desk: q, Door: Door{Pass: rand.Text()}}, "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	d.pages = site.address
+	d.board.all.Go(func() { _ = site.serve(ctx) }) // it ends with ctx
+	return nil
+}
+
 // kinds are those of the objects that are looked at.
 func (d *demo) kinds() []object.Kind {
 	all := []object.Kind{deployments}
@@ -222,7 +238,7 @@ func (d *demo) keepUnits(ctx context.Context, log *slog.Logger, broken context.C
 			broken(&partError{controllerName, cmp.Or(err, errors.New("it has ended"))})
 		}
 	})
-	return nil
+	return d.show(ctx, r, says)
 }
 
 // pushed is told of every push. It does what a webhook would: it asks for a

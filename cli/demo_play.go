@@ -199,7 +199,11 @@ func (d *demo) fetched(v view) string {
 }
 
 var suggestions = template.Must(template.New("").Parse(`
-{{call .Bold "Now you."}} In another terminal:
+{{call .Bold "Now you."}} In a browser, to watch:
+
+    {{.Pages}}
+
+In another terminal:
 
     export KUBECONFIG={{.Kubeconfig}}{{with .Path}} PATH={{.}}:$PATH{{end}}
     git clone -c user.name=me -c user.email=me@example.com {{.URL}} && cd shop
@@ -248,7 +252,7 @@ func (d *demo) suggest() error {
 	}
 	return suggestions.Execute(d.out, map[string]any{
 		"Bold":       func(s string) string { return d.out.paint(bold, s) },
-		"Kubeconfig": d.plane.kubeconfig, "URL": d.shop.url, "Path": path,
+		"Kubeconfig": d.plane.kubeconfig, "URL": d.shop.url, "Path": path, "Pages": d.pages,
 	})
 }
 

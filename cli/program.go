@@ -36,6 +36,9 @@ type Program struct {
 	// Manifests returns what is installed in a cluster to run Sane there.
 	Manifests func(Installation) ([]object.Object, error)
 
+	// Site returns the pages about a place.
+	Site func(*Place, Showing) (Site, error)
+
 	// Bench measures a controller, and is an error if a goal was not reached.
 	Bench func(context.Context, Benchmark) error
 
@@ -68,6 +71,10 @@ type Place struct {
 	// Remote connects to another cluster. What names it is not trusted: it must
 	// not make us run a program or read a file.
 	Remote func(unit.Place) (cluster.Cluster, error)
+
+	// Review returns whose a bearer token is. That it is nobody's is
+	// [cluster.ErrForbidden].
+	Review func(ctx context.Context, token string) (cluster.Identity, error)
 
 	// Office gets tokens of the cluster's service accounts, and of clouds.
 	Office *cloud.Office

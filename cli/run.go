@@ -53,12 +53,14 @@ type daemon struct {
 	elect   bool
 	lease   Lease // its times
 	offer   offer
+	front   front
 
 	level, encoding string
 
 	counts *meters
 	log    *slog.Logger
 	engine atomic.Pointer[engine.Engine] // nil while another process leads
+	gear   atomic.Pointer[Gear]          // nil then, too
 }
 
 func runCommand(d *desk) *cobra.Command {
@@ -94,6 +96,7 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.StringToStringVar(&r.gates, "feature-gates", nil, "Flux's feature gates, such as ExternalArtifact=true")
 	f.StringVar(&r.ageSecret, "sops-age-secret", "", "`NAME` of a Secret beside us ($RUNTIME_NAMESPACE) with age keys, for Kustomizations with decryption and no secretRef")
 	r.offer.flags(f)
+	r.front.flags(f)
 	f.StringVar(&r.dir, "data-dir", "/data", "`DIR` for mirrors and kept results")
 	f.StringVar(&r.events, "events-addr", "", "`URL` to post events to")
 	f.StringVar(&r.metrics, "metrics-addr", ":8080", "`ADDRESS` of /metrics and /debug/pprof; \"\" or 0 for none")
@@ -231,7 +234,15 @@ func (r *daemon) serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if err := r.show(ctx, pages, place, says); err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
 	r.log.Info("started", "version", r.Version, "metrics", pages.at("metrics"), "health", pages.at("health"))
+	if at := pages.at("web"); at != "" {
+		r.log.Info("serving pages", "web", at, "url", r.front.door.URL)
+	}
 	if at := pages.at("storage"); at != "" {
 		r.log.Info("serving artifacts", "storage", at)
 	}
@@ -314,6 +325,8 @@ func (r *daemon) keep(ctx context.Context, place *Place, says dialect.Dialect) (
 		return err
 	}
 	defer func() { err = errors.Join(err, gear.Close()) }()
+	r.gear.Store(gear)
+	defer r.gear.Store(nil)
 	shelf, closeShelf, err := r.openShelf()
 	if err != nil {
 		return err

@@ -1,14 +1,12 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"hash/fnv"
 	"net"
 	"net/http"
 	"net/http/pprof"
 	"sync"
-	"time"
 )
 
 // pages are the HTTP servers of a daemon.
@@ -42,7 +40,8 @@ func (p *pages) add(name, addr string, h http.Handler) error {
 	if err != nil {
 		return fmt.Errorf("serve %s at %s: %w; choose another address with --%s-addr", name, addr, err, name)
 	}
-	s := &http.Server{Addr: l.Addr().String(), Handler: h, ReadHeaderTimeout: patience}
+	s := webServer(h)
+	s.Addr = l.Addr().String()
 	p.servers[name] = s
 	p.serving.Go(func() { _ = s.Serve(l) }) // it ends by close
 	return nil
@@ -57,13 +56,11 @@ func (p *pages) at(name string) string {
 }
 
 func (p *pages) close() {
-	ctx, stop := context.WithTimeout(context.Background(), time.Second)
-	defer stop()
+	var closing sync.WaitGroup
 	for _, s := range p.servers {
-		if s.Shutdown(ctx) != nil {
-			s.Close()
-		}
+		closing.Go(func() { hangUp(s) })
 	}
+	closing.Wait()
 	p.serving.Wait()
 }
 

@@ -21,11 +21,15 @@ type door struct {
 func (s *Server) loginPages() {
 	s.mux.HandleFunc("GET /login", s.login)
 	s.post("/logout", s.logout)
-	switch d := s.c.Door; {
-	case d.Pass != "":
+	if s.c.Door.Pass != "" {
 		s.mux.HandleFunc("GET /enter", s.enter)
-	case d.Review != nil:
+	}
+	if s.c.Door.Review != nil {
 		s.mux.HandleFunc("POST /login", s.tokenLogin)
+	}
+	if s.oidc != nil {
+		s.mux.HandleFunc("GET /login/oidc", s.depart)
+		s.mux.HandleFunc("GET /login/callback", s.arrive)
 	}
 }
 
@@ -40,7 +44,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 
 // askIn shows the login page.
 func (s *Server) askIn(w http.ResponseWriter, r *http.Request, status int, wrong string) {
-	d := door{To: local(r.FormValue("to")), Token: s.c.Door.Review != nil, Wrong: wrong}
+	d := door{To: local(r.FormValue("to")), Token: s.c.Door.Review != nil, OIDC: s.oidc != nil, Wrong: wrong}
 	if err := s.showWith(w, r, nil, status, "login", frame{Title: "Log in", Main: d}); err != nil {
 		s.sayError(w, r, nil, err)
 	}

@@ -45,6 +45,8 @@ type Door struct {
 	// is nobody's. nil means that tokens let nobody in.
 	Review func(ctx context.Context, token string) (cluster.Identity, error)
 
+	OIDC *OIDC // who else vouches for people; nil means nobody
+
 	URL  string // where browsers find us: "https://sane.example.com"; "" means that they may come by any name
 	Seal []byte // 32 bytes or more that seal sessions; nil means fresh ones, which no other replica knows
 }
@@ -56,6 +58,8 @@ type Server struct {
 	now      func() time.Time
 	url      *url.URL // nil if browsers may come by any name
 	seal     *seal
+	oidc     *voucher // nil if nobody else vouches for people
+	issuers  *http.Client
 	looks    *looks
 	register *register
 	mux      *http.ServeMux
@@ -96,8 +100,8 @@ func New(c Config) (*Server, error) {
 
 // hang makes the door.
 func (s *Server) hang(d Door) (err error) {
-	if (d.Pass == "") == (d.Review == nil) {
-		return errors.New("somebody has to be let in: by a pass, or by tokens")
+	if (d.Pass == "") == (d.Review == nil && d.OIDC == nil) {
+		return errors.New("somebody has to be let in: by a pass, or by tokens and OIDC")
 	}
 	if d.URL != "" {
 		if s.url, err = url.Parse(d.URL); err != nil {
@@ -105,6 +109,12 @@ func (s *Server) hang(d Door) (err error) {
 		}
 		if s.url.Host == "" || s.url.Scheme != "http" && s.url.Scheme != "https" || s.url.Path != "" && s.url.Path != "/" {
 			return fmt.Errorf("%q is no address of a site: want https://HOST", d.URL)
+		}
+	}
+	if d.OIDC != nil {
+		s.issuers = &http.Client{Timeout: patience}
+		if s.oidc, err = newVoucher(*d.OIDC, d.URL); err != nil {
+			return err
 		}
 	}
 	s.seal, err = newSeal(d.Seal)

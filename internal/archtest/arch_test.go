@@ -52,6 +52,8 @@ var heavy = map[string]string{
 	"github.com/fluxcd/pkg/envsubst":             "render/substitute",
 	"filippo.io/age":                             "render/sops",
 	"github.com/chromedp/":                       "internal/browser",
+	"github.com/coreos/go-oidc":                  "web",
+	"golang.org/x/oauth2":                        "web",
 }
 
 // exempt lists packages that may import a heavy module beside its home.

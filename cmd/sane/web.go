@@ -1,0 +1,36 @@
+package main
+
+import (
+	"cmp"
+
+	"github.com/sane-gitops/sane/cli"
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/web"
+)
+
+// site returns the pages about a place.
+func site(p *cli.Place, s cli.Showing) (cli.Site, error) {
+	c := web.Config{
+		Desk: *s.Desk, Kind: p.Kind, Elsewhere: elsewhere, Version: version(),
+		Door: web.Door{Pass: s.Door.Pass, URL: s.Door.URL, Seal: s.Door.Seal},
+	}
+	if s.Door.Pass == "" {
+		c.Door.Review = p.Review
+	}
+	if o := s.Door.OIDC; o.Issuer != "" {
+		c.Door.OIDC = &web.OIDC{
+			Issuer: o.Issuer, ClientID: o.ClientID, ClientSecret: o.ClientSecret, Scopes: o.Scopes,
+			UsernameClaim: o.UsernameClaim, UsernamePrefix: o.UsernamePrefix, GroupsClaim: o.GroupsClaim, GroupsPrefix: o.GroupsPrefix,
+		}
+	}
+	return web.New(c)
+}
+
+// elsewhere names the cluster that a unit is kept in by what holds its kubeconfig.
+func elsewhere(o object.Object) string {
+	ref, _ := o.Get("spec", "kubeConfig")
+	if ref == nil {
+		return ""
+	}
+	return cmp.Or(o.Text("spec", "kubeConfig", "secretRef", "name"), o.Text("spec", "kubeConfig", "configMapRef", "name"), "elsewhere")
+}
