@@ -153,8 +153,8 @@
 // right to be there (viewer.go, login.go) and asks package ask for all else. Each
 // page has a file of its own, and a template of that name.
 //
-// Package cli is the command line: get, plan, why, tree, reconcile, suspend, resume, and
-// run, which is the controller with its metrics, probes and lease. demo*.go is
+// Package cli is the command line: get, plan, why, tree, history, diff, reconcile, suspend,
+// resume, and run, which is the controller with its metrics, probes and lease. demo*.go is
 // `sane demo`, with its sample repository in cli/demo. Package bench measures a
 // controller, this one or another. cmd/sane is the only package that knows all
 // of them, and wires them together.

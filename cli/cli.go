@@ -17,13 +17,17 @@ import (
 
 // Exit statuses.
 const (
-	statusChanges = 1 // of plan: something would change
+	statusChanges = 1 // of plan and diff: something would change, or differs
 	statusFailed  = 1 // of all others
-	statusNoPlan  = 2 // of plan: it could not be made
+	statusNoPlan  = 2 // of plan and diff: it could not be made
+	statusHeld    = 3 // of plan: deletions would be held
 )
 
 // errChanges says that a plan would change something. It has been printed.
 var errChanges = errors.New("there are changes")
+
+// errHeld says that a plan would hold deletions. It has been printed.
+var errHeld = errors.New("there are held deletions")
 
 // Main runs the command that args ask for, until ctx is done, and returns its
 // exit status.
@@ -43,6 +47,8 @@ func conclude(w io.Writer, cmd *cobra.Command, err error) int {
 		return 0
 	case errors.Is(err, errChanges):
 		return statusChanges
+	case errors.Is(err, errHeld):
+		return statusHeld
 	}
 	for _, err := range each(err) {
 		said := strings.ReplaceAll(strings.TrimSpace(advised(err)), "\n", "\n  ")
@@ -51,7 +57,7 @@ func conclude(w io.Writer, cmd *cobra.Command, err error) int {
 		}
 		fmt.Fprintf(w, "sane: %s\n", said)
 	}
-	if cmd.Name() == "plan" {
+	if cmd.Name() == "plan" || cmd.Name() == "diff" {
 		return statusNoPlan
 	}
 	return statusFailed
@@ -120,7 +126,7 @@ a GitRepository, an OCIRepository or a Bucket is a source, a Kustomization is a 
 		&cobra.Group{ID: "act", Title: "Act:"},
 		&cobra.Group{ID: "host", Title: "Run:"},
 	)
-	add(root, "look", getCommand(d), planCommand(d), whyCommand(d), treeCommand(d))
+	add(root, "look", getCommand(d), planCommand(d), whyCommand(d), treeCommand(d), historyCommand(d), diffCommand(d))
 	add(root, "act", reconcileCommand(d), suspendCommand(d), resumeCommand(d))
 	add(root, "host", installCommand(d), runCommand(d), webCommand(d), demoCommand(d), BenchCommand(p.Bench))
 	root.AddCommand(versionCommand(d))

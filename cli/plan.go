@@ -44,8 +44,9 @@ revision: a line for each object, and then the fields that would differ. Values 
 Secrets are not shown. Nothing is changed.
 
 Without --path and --revision it shows what reconciling now would change.
-The exit status is 0 if nothing would change, 1 if something would, and 2 if that
-can't be said.`,
+The exit status is 0 if nothing would change, 1 if something would, 2 if that can't
+be said, and 3 if deletions would be held until somebody approves them, whatever else
+would change.`,
 		Example: `  sane plan apps --path .             # this work tree
   sane plan apps --revision my-branch
   sane plan --all`,
@@ -143,7 +144,7 @@ func (p *planning) show(ctx context.Context, wanted []object.Object) error {
 		fmt.Fprintf(p.err, "No resources found in %s namespace.\n", p.at.Namespace)
 	}
 	var errs []error
-	changes := false
+	changes, held := false, false
 	for i, o := range wanted {
 		if len(wanted) > 1 {
 			if i > 0 {
@@ -156,6 +157,7 @@ func (p *planning) show(ctx context.Context, wanted []object.Object) error {
 			errs = append(errs, fmt.Errorf("plan %s: %w", o, err))
 		}
 		changes = changes || !v.Plan.Empty()
+		held = held || holds(v.Plan)
 		if err == nil || !v.Plan.Empty() {
 			p.print(v)
 		}
@@ -163,10 +165,18 @@ func (p *planning) show(ctx context.Context, wanted []object.Object) error {
 	if err := failed(errs); err != nil {
 		return err
 	}
-	if changes {
+	switch {
+	case held:
+		return errHeld
+	case changes:
 		return errChanges
 	}
 	return nil
+}
+
+// holds reports whether a plan holds deletions until somebody approves them.
+func holds(p plan.Plan) bool {
+	return slices.ContainsFunc(p.All(), func(s plan.Step) bool { return s.Verb == plan.Hold })
 }
 
 // A line is a step of a plan with the difference that it makes.
@@ -180,11 +190,16 @@ func (l line) why() string {
 	if l.Verb != plan.Update || len(l.Fields) == 0 {
 		return l.Why
 	}
+	return fewFields(l.Fields)
+}
+
+// fewFields names the first of many fields.
+func fewFields(fields []string) string {
 	const most = 3
-	if n := len(l.Fields) - most; n > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(l.Fields[:most], ", "), n)
+	if n := len(fields) - most; n > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(fields[:most], ", "), n)
 	}
-	return strings.Join(l.Fields, ", ")
+	return strings.Join(fields, ", ")
 }
 
 // linesOf returns the steps that are worth a line: those that change something,

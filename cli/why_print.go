@@ -274,8 +274,14 @@ func (d *desk) ago(t time.Time) string { return d.age(t) + " ago" }
 // terminal might take for more than text escaped.
 func safe(s string) string {
 	const most = 1000
+	return shown(clip(oneLine(s), most))
+}
+
+// shown returns a line with all that a terminal might take for more than text
+// escaped.
+func shown(line string) string {
 	var b strings.Builder
-	for _, r := range clip(oneLine(s), most) {
+	for _, r := range line {
 		if unicode.IsPrint(r) {
 			b.WriteRune(r)
 		} else {

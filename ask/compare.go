@@ -1,0 +1,67 @@
+package ask
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/sane-gitops/sane/diff"
+	"github.com/sane-gitops/sane/engine"
+	"github.com/sane-gitops/sane/object"
+)
+
+// A Comparison is how an object that a unit wants differs between two revisions,
+// without what is secret in it.
+type Comparison struct {
+	ID   object.ID
+	Verb string // "create", "update" or "delete": what going from the first to the second would do
+	diff.Difference
+}
+
+// Compare returns how what the unit that o asks for wants differs between two
+// revisions of its source, in the order of the objects' names. The cluster is asked
+// for nothing but the unit and its sources.
+func (p *Reading) Compare(ctx context.Context, o object.Object, from, to string) ([]Comparison, error) {
+	var sides [2]engine.Wants
+	for i, rev := range []string{from, to} {
+		var err error
+		if sides[i], err = p.At(At{Revision: rev}).Wanted(ctx, o); err != nil {
+			return nil, fmt.Errorf("at %s: %w", rev, err)
+		}
+	}
+	was, now := wantedByID(sides[0]), wantedByID(sides[1])
+	secrets := append(sides[0].Secrets, sides[1].Secrets...)
+	ids := make(map[object.ID]bool)
+	for id := range was {
+		ids[id] = true
+	}
+	for id := range now {
+		ids[id] = true
+	}
+	var out []Comparison
+	for _, id := range slices.SortedFunc(maps.Keys(ids), object.Compare) {
+		a, b := was[id], now[id]
+		c := Comparison{ID: id, Verb: "update"}
+		switch {
+		case a.IsZero():
+			c.Verb = "create"
+		case b.IsZero():
+			c.Verb = "delete"
+		}
+		a, b = diff.Masked(a, b)
+		a, b = diff.Discreet(a, b, secrets)
+		if c.Difference = diff.Of(a, b); len(c.Lines) > 0 {
+			out = append(out, c)
+		}
+	}
+	return out, nil
+}
+
+func wantedByID(w engine.Wants) map[object.ID]object.Object {
+	all := make(map[object.ID]object.Object, len(w.Objects))
+	for _, x := range w.Objects {
+		all[x.Object.ID()] = x.Object
+	}
+	return all
+}
