@@ -434,18 +434,13 @@ func (s *Server) line(x *row) line {
 	return l
 }
 
-// address returns where the page of a unit, of a source or of any other object
-// is.
+// address returns where the page of a unit or of any other object is.
 func (s *Server) address(id object.ID) string {
 	n, ok := s.c.Language.Noun(id.Kind)
-	if !ok {
+	if !ok || n.Feed {
 		return "/object/" + url.PathEscape(id.Kind.String()) + "/" + url.PathEscape(cmp.Or(id.Namespace, nowhere)) + "/" + url.PathEscape(id.Name)
 	}
-	section := "unit"
-	if n.Feed {
-		section = "source"
-	}
-	return "/" + section + "/" + n.Names[0] + "/" + url.PathEscape(id.Namespace) + "/" + url.PathEscape(id.Name)
+	return "/unit/" + n.Names[0] + "/" + url.PathEscape(id.Namespace) + "/" + url.PathEscape(id.Name)
 }
 
 // lately returns what changed in the last hour, the newest first.

@@ -14,3 +14,12 @@ func TestFleet(t *testing.T) {
 		t.Error(a)
 	}
 }
+
+// TestSourceAddress opens what the pages of units link to as their source.
+func TestSourceAddress(t *testing.T) {
+	st := play(t, nil)
+	id := st.apply(sourceBody("shop", "apps", says("Ready", "True", "Succeeded", "stored artifact")))
+	if a := st.insider().get(st.address(id)); a.status != 200 || !strings.Contains(a.body, "apps") {
+		t.Error(a)
+	}
+}

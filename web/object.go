@@ -99,7 +99,7 @@ const (
 // object shows an object as it is, and leaves what is in its source for later.
 func (s *Server) object(w http.ResponseWriter, r *http.Request, v *viewer) error {
 	id := objectNamed(r)
-	if n, ours := s.c.Language.Noun(id.Kind); ours {
+	if n, ours := s.c.Language.Noun(id.Kind); ours && !n.Feed {
 		http.Redirect(w, r, s.address(n.ID(id.Namespace, id.Name)), http.StatusSeeOther)
 		return nil
 	}

@@ -243,8 +243,8 @@
     }
   });
 
-  // Keys: / searches, j and k go down and up, Enter opens, g f and g s go to
-  // the fleet and to the sources.
+  // Keys: / searches, j and k go down and up, Enter opens, g f goes to the
+  // fleet.
   let before = "";
   function step(by) {
     const rows = [...document.querySelectorAll("[data-rows] tbody tr:not(.group)")];
@@ -266,7 +266,6 @@
     const pair = before + e.key;
     before = e.key === "g" ? "g" : "";
     if (pair === "gf") location.assign("/");
-    else if (pair === "gs") location.assign("/sources");
     else if (e.key === "/") {
       const search = document.querySelector("[data-search]");
       if (!search) return;
