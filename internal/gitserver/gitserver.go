@@ -43,6 +43,7 @@ type Server struct {
 	http *httptest.Server
 	cgi  http.Handler
 	seen atomic.Int64
+	sent atomic.Int64
 	stop context.CancelFunc
 }
 
@@ -120,8 +121,22 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
 	}
-	s.cgi.ServeHTTP(w, r)
+	s.cgi.ServeHTTP(&counter{w, &s.sent}, r)
 }
+
+// A counter counts the bytes of an answer.
+type counter struct {
+	http.ResponseWriter
+	n *atomic.Int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.n.Add(int64(len(p)))
+	return c.ResponseWriter.Write(p)
+}
+
+// Unwrap is for [http.ResponseController].
+func (c *counter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
 func (s *Server) allowed(r *http.Request) bool {
 	if s.opts.Bearer != "" {
@@ -150,6 +165,9 @@ func (s *Server) CA() []byte {
 
 // Requests returns how many requests have come in.
 func (s *Server) Requests() int { return int(s.seen.Load()) }
+
+// Sent returns how many bytes git has answered.
+func (s *Server) Sent() int { return int(s.sent.Load()) }
 
 // Close breaks off all requests and ends the server.
 func (s *Server) Close() {

@@ -39,6 +39,9 @@ type objectError struct {
 	why string
 }
 
+// missing is why an object can't be read that git has not found.
+const missing = "is missing"
+
 func (e *objectError) Error() string { return "object " + e.id + " " + e.why + " in our copy" }
 func (e *objectError) Unwrap() error { return source.ErrStorage }
 
@@ -119,7 +122,7 @@ func (c *catfile) header(verb, id, kind string) (int64, error) {
 	}
 	fields := strings.Fields(line)
 	if len(fields) != 3 || fields[0] != id {
-		return 0, &objectError{id, "is missing"}
+		return 0, &objectError{id, missing}
 	}
 	size, err := strconv.ParseInt(fields[2], 10, 64)
 	if err != nil || fields[1] != kind {

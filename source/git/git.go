@@ -1,9 +1,31 @@
 // Package git is a [source.Source] of Git repositories.
 //
-// Transport and storage are the git program's. Each remote, which is a URL and
-// what it takes to get in, has one bare mirror that all callers share. There
-// is never a work tree: trees and blobs are read by id from the mirror's object
-// store, through one long-lived `git cat-file` that ends when nobody reads.
+// Transport and storage are the git program's. Each server's repository has one
+// bare mirror that all callers share. There is never a work tree: trees and
+// blobs are read by id from the mirror's object store, through one long-lived
+// `git cat-file` that ends when nobody reads.
+//
+// # Who may read what
+//
+// A mirror belongs to a URL and to what says that the server there is the right
+// one: the certificates, host keys and proxy by which it is reached. Whoever
+// names others might be talking to a server of his own, which says what he
+// likes, so he has a mirror of his own too.
+//
+// By which credentials one gets in does not count: passwords and tokens change,
+// some every hour, and that must not cost a clone. Instead, every way in, which
+// is a place with its credentials, may read just those commits of a mirror for
+// which the server itself has let it in: because a listing that it was given by
+// these credentials has that commit, or because the server gave it the commit.
+// It does not count that git says so: what is here it may not even ask for. So
+// either the commit was not here, or it is asked for once more into an empty
+// repository, without its files. See [mirror.admit] and [mirror.obtain].
+//
+// What a way in was let in for is in the names of the mirror's refs, which hold
+// a digest of the credentials, so it survives a restart. A way in that is not
+// used for a day is forgotten, with its refs; so is a mirror.
+//
+// # Damage
 //
 // A mirror is a cache. It is written without fsync, everything read from it is
 // checked against its object id, and what turns out to be damaged is thrown
@@ -37,7 +59,7 @@ type Config struct {
 	Git        string           // the program; "" means "git"
 	Fresh      time.Duration    // for how long an answer of a server is reused, from when it was asked; 0 means 2 s, less means not at all
 	Idle       time.Duration    // how long a reader of objects waits for more work; 0 means a minute
-	Keep       time.Duration    // how long a mirror is kept that nobody uses; 0 means a week
+	Keep       time.Duration    // how long a mirror is kept that nobody uses, and a way in to it; 0 means a day
 	CacheBytes int64            // for parsed trees of all mirrors; 0 means 16 MiB
 	MaxFile    int64            // bytes of the largest file that is read; 0 means 32 MiB
 	AllowFile  bool             // allow file:// URLs, for tests
@@ -56,7 +78,7 @@ func (c Config) withDefaults() Config {
 		c.Idle = time.Minute
 	}
 	if c.Keep == 0 {
-		c.Keep = 7 * 24 * time.Hour
+		c.Keep = 24 * time.Hour
 	}
 	if c.CacheBytes == 0 {
 		c.CacheBytes = 16 << 20
@@ -90,6 +112,8 @@ type Source struct {
 	mu      sync.Mutex
 	closed  bool
 	remotes map[string]*remote // guarded by mu
+	mirrors map[string]*mirror // guarded by mu; by name
+	swept   time.Time          // guarded by mu
 }
 
 var _ source.Source = (*Source)(nil)
@@ -97,12 +121,12 @@ var _ source.Source = (*Source)(nil)
 // A remote is all that is known of one URL and one way in.
 type remote struct {
 	key   string
-	place place // without its secrets
+	place place     // without its secrets
+	used  time.Time // guarded by the source's mu
 
-	mu      sync.Mutex
-	scope   scope              // the most that was ever asked for
-	polite  bool               // waits to be asked for a password, because the server redirects
-	mirrors map[string]*mirror // by object format
+	mu     sync.Mutex
+	scope  scope // the most that was ever asked for
+	polite bool  // waits to be asked for a password, because the server redirects
 }
 
 // New returns a Source that keeps its mirrors in c.Dir. It fails if another
@@ -129,8 +153,10 @@ func New(c Config) (*Source, error) {
 		return nil, fmt.Errorf("git: %w", err)
 	}
 	s := &Source{Config: c, program: program, temp: temp, lock: lock,
-		trees: newCache(c.CacheBytes), lists: shared.New[[]byte](c.Fresh, c.Now), remotes: make(map[string]*remote)}
+		trees: newCache(c.CacheBytes), lists: shared.New[[]byte](c.Fresh, c.Now),
+		remotes: make(map[string]*remote), mirrors: make(map[string]*mirror)}
 	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.clean()
 	s.sweep()
 	return s, nil
 }
@@ -147,20 +173,6 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// sweep removes mirrors that nobody has used for long, and what is left of
-// those that were being thrown away.
-func (s *Source) sweep() {
-	list, _ := os.ReadDir(s.Dir)
-	for _, e := range list {
-		dir := filepath.Join(s.Dir, e.Name())
-		info, err := os.Stat(filepath.Join(dir, usedFile))
-		old := err == nil && s.Now().Sub(info.ModTime()) > s.Keep
-		if e.IsDir() && (old || strings.HasPrefix(e.Name(), trash)) {
-			os.RemoveAll(dir)
-		}
-	}
-}
-
 // Close ends all requests and readers. Snapshots can't be read afterwards.
 func (s *Source) Close() error {
 	s.mu.Lock()
@@ -170,16 +182,12 @@ func (s *Source) Close() error {
 	}
 	s.closed = true
 	s.stop()
-	remotes := s.remotes
+	mirrors := s.mirrors
 	s.mu.Unlock()
 	s.lists.Close()
 	s.work.Wait()
-	for _, r := range remotes {
-		r.mu.Lock()
-		for _, m := range r.mirrors {
-			m.objects.close()
-		}
-		r.mu.Unlock()
+	for _, m := range mirrors {
+		m.objects.close()
 	}
 	return errors.Join(os.RemoveAll(s.temp), s.lock.Close())
 }
@@ -194,13 +202,18 @@ func (s *Source) remote(p place) (*remote, error) {
 	if s.closed {
 		return nil, errClosed
 	}
+	now := s.Now()
+	if now.Sub(s.swept) > sweepEvery {
+		s.sweep()
+	}
 	r, ok := s.remotes[key]
 	if !ok {
 		bare := p
 		bare.access = source.Access{}
-		r = &remote{key: key, place: bare, mirrors: make(map[string]*mirror)}
+		r = &remote{key: key, place: bare}
 		s.remotes[key] = r
 	}
+	r.used = now
 	return r, nil
 }
 
@@ -265,8 +278,7 @@ func (s *Source) newest(ctx context.Context, r *remote, p place, found []candida
 	}
 	var when time.Time
 	for _, c := range found {
-		m := s.mirror(r, len(c.id))
-		snap, err := m.snapshot(ctx, p, want{ref: "refs/tags/" + c.label, shown: c.label}, c.id)
+		snap, err := s.snapshot(ctx, visit{by: r, p: p, want: want{ref: "refs/tags/" + c.label, shown: c.label, scope: tags}, id: c.id})
 		if err != nil {
 			return candidate{}, err
 		}
@@ -313,14 +325,14 @@ func (s *Source) fetch(ctx context.Context, at source.Remote, ref source.Ref, re
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, p.timeout, errSlow(p.timeout))
 	defer cancel()
-	m := s.mirror(r, len(id))
-	t, err := m.snapshot(ctx, p, w, id)
+	v := visit{by: r, p: p, want: w, id: id}
+	t, err := s.snapshot(ctx, v)
 	if err != nil {
 		return nil, err
 	}
 	snap := &source.Snapshot{Revision: rev, Tree: t, Commit: t.commit.Commit}
 	if at.Proof != nil {
-		if snap.Signed, err = m.verify(ctx, p, w, id, at.Proof); err != nil {
+		if snap.Signed, err = t.mirror.verify(ctx, v, at.Proof); err != nil {
 			return nil, err
 		}
 		snap.Proven = at.Proof.Method

@@ -850,13 +850,13 @@ var damages = []struct {
 	{"objects gone", func(b *bench) { b.each("objects", func(n string) { os.RemoveAll(n) }) }},
 	{"locks left", func(b *bench) {
 		b.write("shallow.lock", "")
-		b.each("refs/sane/*", func(n string) { os.WriteFile(n+".lock", nil, 0o600) })
+		b.each("refs/sane/*/*", func(n string) { os.WriteFile(n+".lock", nil, 0o600) })
 		b.write("config.lock", "")
 		b.write("objects/pack/tmp_pack_x", "half")
 	}},
-	{"refs spoilt", func(b *bench) { b.each("refs/sane/*", func(n string) { os.WriteFile(n, []byte("x\n"), 0o600) }) }},
+	{"refs spoilt", func(b *bench) { b.each("refs/sane/*/*", func(n string) { os.WriteFile(n, []byte("x\n"), 0o600) }) }},
 	{"refs to nothing", func(b *bench) {
-		b.each("refs/sane/*", func(n string) { os.WriteFile(n, []byte(strings.Repeat("ab", 20)+"\n"), 0o600) })
+		b.each("refs/sane/*/*", func(n string) { os.WriteFile(n, []byte(strings.Repeat("ab", 20)+"\n"), 0o600) })
 	}},
 	{"shallow spoilt", func(b *bench) { b.write("shallow", "nonsense\n") }},
 	{"HEAD gone", func(b *bench) { os.Remove(filepath.Join(b.dir(), "HEAD")) }},
@@ -891,10 +891,8 @@ func spoil(name string) {
 // forget drops what is cached of the mirror.
 func (b *bench) forget() {
 	b.src.trees = newCache(b.src.CacheBytes)
-	for _, r := range b.src.remotes {
-		for _, m := range r.mirrors {
-			m.objects.close()
-		}
+	for _, m := range b.src.mirrors {
+		m.objects.close()
 	}
 }
 
@@ -972,10 +970,8 @@ func TestReaderKilled(t *testing.T) {
 	b.put(map[string]string{"a": "1", "b": "2"})
 	snap := b.get(mainRef)
 	b.reads(snap, "a", "1")
-	for _, r := range b.src.remotes {
-		for _, m := range r.mirrors {
-			m.objects.cmd.Process.Kill()
-		}
+	for _, m := range b.src.mirrors {
+		m.objects.cmd.Process.Kill()
 	}
 	b.reads(snap, "b", "2")
 }
@@ -1047,25 +1043,6 @@ func TestTidy(t *testing.T) {
 	runtime.KeepAlive(kept)
 }
 
-func TestSweep(t *testing.T) {
-	t.Parallel()
-	b := setup(t, gitserver.Options{})
-	b.put(map[string]string{"a": "1"})
-	b.get(mainRef)
-	dir := b.dir()
-	b.src.Close()
-	open(t, Config{Dir: b.src.Dir}).Close()
-	if _, err := os.Stat(dir); err != nil {
-		t.Error("a mirror in use is swept away")
-	}
-	old := time.Now().Add(-8 * 24 * time.Hour)
-	b.must(os.Chtimes(filepath.Join(dir, usedFile), old, old))
-	open(t, Config{Dir: b.src.Dir}).Close()
-	if _, err := os.Stat(dir); err == nil {
-		t.Error("an old mirror is kept")
-	}
-}
-
 func TestNewFails(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -1076,15 +1053,4 @@ func TestNewFails(t *testing.T) {
 	if _, err := New(Config{Dir: t.TempDir(), Git: "no-such-git"}); err == nil {
 		t.Error("a git that is not there is no error")
 	}
-}
-
-func TestCredentialsDoNotMix(t *testing.T) {
-	t.Parallel()
-	b := setup(t, gitserver.Options{Username: "ada", Password: "pw"})
-	b.put(map[string]string{"a": "1"})
-	anonymous := b.at
-	b.at.Access = source.Access{Username: "ada", Password: "pw"}
-	snap := b.get(mainRef)
-	_, err := b.src.Fetch(t.Context(), anonymous, mainRef, snap.Revision)
-	b.fails(err, source.ErrAuth)
 }

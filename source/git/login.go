@@ -51,6 +51,20 @@ func (ts *tokens) of(o *office) *token {
 	return ts.all[o.key]
 }
 
+// sweep forgets the tokens that are not good any more.
+func (ts *tokens) sweep(now time.Time) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	for key, t := range ts.all {
+		if t.mu.TryLock() { // or it is being asked for
+			if t.until.Before(now) {
+				delete(ts.all, key)
+			}
+			t.mu.Unlock()
+		}
+	}
+}
+
 // office returns where p gets its tokens from, or nil if it needs none.
 func (s *Source) office(p place) *office {
 	switch {

@@ -15,12 +15,12 @@ import (
 	"github.com/sane-gitops/sane/source"
 )
 
-// A mirror is a bare repository with what was fetched from one remote. Each
-// Ref that was fetched has a ref of its own, under refs/sane, whose commit is
-// here with all its files.
+// A mirror is a bare repository with what was fetched from one repository of a
+// server. Each Ref that was fetched has a ref of its own for each way in, under
+// refs/sane, whose commit is here with all its files.
 type mirror struct {
 	src     *Source
-	remote  *remote
+	url     string
 	dir     string
 	idLen   int // of hexadecimal object ids
 	objects *catfile
@@ -30,47 +30,93 @@ type mirror struct {
 	opened  time.Time // when this process first looked at it; zero if it has not
 	fetches int       // since the last tidying, or as many as packs
 
+	callers int       // who are about to use it; guarded by the source's mu
+	used    time.Time // by the last of them; guarded by the source's mu
+
 	mu      sync.Mutex
 	whole   map[string]bool // commits that are here with all their files
-	live    map[string]int  // commits that snapshots can be read of, and how many
+	let     map[pass]bool   // who may read which
+	live    map[pass]int    // what snapshots can be read of, and how many
 	damaged bool            // something that should be here can't be read
 }
 
+// A pass is that a way in may read a commit.
+type pass struct{ way, id string }
+
+// A visit is what somebody wants of a mirror: a commit.
+type visit struct {
+	by   *remote
+	p    place // with its secrets
+	want want
+	id   string
+
+	known  bool // the server has just let it in, whatever for
+	listed bool // and has listed the commit
+}
+
+func (v visit) pass() pass { return pass{v.by.key, v.id} }
+
 const (
 	refDir   = "refs/sane"
-	usedFile = "used"   // its time is when the mirror was last of use
+	usedFile = "used"   // its time is when the mirror was last of use, or later
 	trash    = "trash-" // begins the name of a mirror that is being removed
 	tidyAt   = 64       // fetches after which packs are put together
-	keepRef  = 24 * time.Hour
 )
 
-// mirror returns the mirror of r for ids of that length.
-func (s *Source) mirror(r *remote, idLen int) *mirror {
-	format := "sha1"
-	if idLen == 64 {
-		format = "sha256"
+// snapshot returns the tree of a commit, which it fetches if it is not here.
+func (s *Source) snapshot(ctx context.Context, v visit) (*snapshot, error) {
+	m := s.enter(v)
+	defer s.leave(m)
+	return m.snapshot(ctx, v)
+}
+
+// enter returns the mirror for a visit, which is not swept away before leave.
+func (s *Source) enter(v visit) *mirror {
+	name := v.p.server() + "-sha1"
+	if len(v.id) == 64 {
+		name = v.p.server() + "-sha256"
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	m, ok := r.mirrors[format]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, ok := s.mirrors[name]
 	if !ok {
-		dir := filepath.Join(s.Dir, r.key+"-"+format)
-		m = &mirror{src: s, remote: r, dir: dir, idLen: idLen, turn: make(chan struct{}, 1),
+		dir := filepath.Join(s.Dir, name)
+		m = &mirror{src: s, url: v.p.url, dir: dir, idLen: len(v.id), turn: make(chan struct{}, 1),
 			objects: &catfile{src: s, dir: dir},
-			whole:   make(map[string]bool), live: make(map[string]int)}
-		r.mirrors[format] = m
+			whole:   make(map[string]bool), let: make(map[pass]bool), live: make(map[pass]int)}
+		s.mirrors[name] = m
 	}
+	m.callers++
+	m.used = s.Now()
 	return m
 }
 
-// snapshot returns the tree of a commit, which it fetches if it is not here.
-func (m *mirror) snapshot(ctx context.Context, p place, w want, id string) (*snapshot, error) {
-	if m.has(id) {
-		if t, err := m.read(id); err == nil {
-			m.use(w)
+func (s *Source) leave(m *mirror) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m.callers--
+	m.used = s.Now()
+}
+
+func (m *mirror) snapshot(ctx context.Context, v visit) (*snapshot, error) {
+	if m.has(v.pass()) {
+		if t, err := m.read(v.pass()); err == nil {
+			m.use(v)
 			return t, nil
 		}
 	}
+	t, err := m.visit(ctx, v)
+	if err == error(errNoPass) {
+		if v, err = m.enlist(ctx, v); err != nil {
+			return nil, err
+		}
+		t, err = m.visit(ctx, v)
+	}
+	return t, err
+}
+
+// visit is snapshot for those who come in turn.
+func (m *mirror) visit(ctx context.Context, v visit) (*snapshot, error) {
 	select {
 	case m.turn <- struct{}{}:
 		defer func() { <-m.turn }()
@@ -80,11 +126,11 @@ func (m *mirror) snapshot(ctx context.Context, p place, w want, id string) (*sna
 	if m.src.ctx.Err() != nil {
 		return nil, errClosed
 	}
-	t, err := m.obtain(ctx, p, w, id)
+	t, err := m.obtain(ctx, v)
 	if m.broken(ctx, err) {
-		m.src.Log.Warn("mirror is damaged and fetched anew", "url", m.remote.place.url, "err", err)
+		m.src.Log.Warn("mirror is damaged and fetched anew", "url", m.url, "err", err)
 		m.wipe()
-		t, err = m.obtain(ctx, p, w, id)
+		t, err = m.obtain(ctx, v)
 	}
 	return t, err
 }
@@ -97,34 +143,38 @@ func (m *mirror) broken(ctx context.Context, err error) bool {
 }
 
 // obtain reads the commit, fetching it first if it is not here. It holds turn.
-func (m *mirror) obtain(ctx context.Context, p place, w want, id string) (*snapshot, error) {
+func (m *mirror) obtain(ctx context.Context, v visit) (*snapshot, error) {
 	if err := m.open(); err != nil {
 		return nil, &failure{text: err.Error(), kind: source.ErrStorage}
 	}
-	if !m.has(id) {
-		err := m.pull(ctx, p, w, id)
-		m.touch()
-		if err != nil {
-			m.unlock()
-			return nil, err
-		}
-		m.mu.Lock()
-		m.whole[id] = true
-		m.mu.Unlock()
-		m.count()
+	if m.has(v.pass()) {
+		return m.read(v.pass())
 	}
-	return m.read(id)
+	err := m.admit(ctx, v)
+	if err == nil {
+		err = m.pull(ctx, v)
+	}
+	m.touch()
+	if err != nil {
+		m.unlock()
+		return nil, err
+	}
+	m.mu.Lock()
+	m.whole[v.id], m.let[v.pass()] = true, true
+	m.mu.Unlock()
+	return m.read(v.pass())
 }
 
-// has reports whether a commit is here with all its files.
-func (m *mirror) has(id string) bool {
+// has reports whether a commit is here with all its files, for that way in.
+func (m *mirror) has(p pass) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.whole[id] && !m.damaged
+	return m.whole[p.id] && m.let[p] && !m.damaged
 }
 
 // read returns the tree of a commit that is here.
-func (m *mirror) read(id string) (*snapshot, error) {
+func (m *mirror) read(p pass) (*snapshot, error) {
+	id := p.id
 	data, err := m.objects.read(id, "commit", maxTree)
 	if err != nil {
 		m.note(err)
@@ -139,18 +189,18 @@ func (m *mirror) read(id string) (*snapshot, error) {
 		return nil, err
 	}
 	m.mu.Lock()
-	m.live[id]++
+	m.live[p]++
 	m.mu.Unlock()
-	runtime.AddCleanup(t, m.forget, id)
+	runtime.AddCleanup(t, m.forget, p)
 	return t, nil
 }
 
 // forget is called when a snapshot can't be read any more.
-func (m *mirror) forget(id string) {
+func (m *mirror) forget(p pass) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.live[id]--; m.live[id] <= 0 {
-		delete(m.live, id)
+	if m.live[p]--; m.live[p] <= 0 {
+		delete(m.live, p)
 	}
 }
 
@@ -193,8 +243,8 @@ func (m *mirror) open() error {
 	m.opened = m.src.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for id := range m.refs() {
-		m.whole[id] = true
+	for _, r := range m.refs() {
+		m.whole[r.id], m.let[r.pass] = true, true
 	}
 	return nil
 }
@@ -229,21 +279,19 @@ func (m *mirror) wipe() {
 	m.objects.close()
 	m.mu.Lock()
 	clear(m.whole)
+	clear(m.let)
 	m.damaged = false
 	m.mu.Unlock()
 	m.opened = time.Time{}
-	old, err := os.MkdirTemp(m.src.Dir, trash)
-	if err == nil {
-		os.Rename(m.dir, filepath.Join(old, "mirror"))
-		os.RemoveAll(old)
-	}
+	os.RemoveAll(m.src.discard(m.dir))
 	os.RemoveAll(m.dir)
 }
 
 // unlock removes the locks and the halves of files of a git that was killed.
 // It holds turn, so no other git is at work.
 func (m *mirror) unlock() {
-	for _, pattern := range []string{"*.lock", refDir + "/*.lock", "objects/pack/tmp_*", "objects/pack/*.keep", "objects/??/tmp_obj_*"} {
+	os.RemoveAll(filepath.Join(m.dir, refDir, "all"))
+	for _, pattern := range []string{"*.lock", refDir + "/*.lock", refDir + "/*/*.lock", "objects/pack/tmp_*", "objects/pack/*.keep", "objects/??/tmp_obj_*"} {
 		list, _ := filepath.Glob(filepath.Join(m.dir, pattern))
 		for _, file := range list {
 			os.Remove(file)
@@ -257,40 +305,71 @@ func (m *mirror) touch() {
 	os.Chtimes(filepath.Join(m.dir, usedFile), now, now)
 }
 
-// use says that the ref of w is of use, if there is one.
-func (m *mirror) use(w want) {
+// use says that the ref for a visit is of use, if there is one.
+func (m *mirror) use(v visit) {
 	now := m.src.Now()
-	os.Chtimes(filepath.Join(m.dir, w.own()), now, now)
+	os.Chtimes(filepath.Join(m.dir, v.own()), now, now)
 }
 
-// refs returns the commits under refs/sane and the files that name them.
-func (m *mirror) refs() map[string][]string {
-	refs := make(map[string][]string)
-	list, _ := os.ReadDir(filepath.Join(m.dir, refDir))
-	for _, e := range list {
-		file := filepath.Join(m.dir, refDir, e.Name())
-		data, _ := os.ReadFile(file)
-		if id := strings.TrimSpace(string(data)); isID(id) && len(id) == m.idLen {
-			refs[id] = append(refs[id], file)
-		} else {
-			os.Remove(file)
+// A ref is a file that says that a commit is here, and for whom.
+type ref struct {
+	pass
+	file string
+}
+
+// refs returns the refs of all ways in. It removes what is none.
+func (m *mirror) refs() []ref {
+	var refs []ref
+	dir := filepath.Join(m.dir, refDir)
+	ways, _ := os.ReadDir(dir)
+	for _, way := range ways {
+		list, err := os.ReadDir(filepath.Join(dir, way.Name()))
+		if err != nil {
+			os.Remove(filepath.Join(dir, way.Name()))
+		}
+		for _, e := range list {
+			file := filepath.Join(dir, way.Name(), e.Name())
+			data, _ := os.ReadFile(file)
+			if id := strings.TrimSpace(string(data)); isID(id) && len(id) == m.idLen {
+				refs = append(refs, ref{pass{way.Name(), id}, file})
+			} else {
+				os.Remove(file)
+			}
 		}
 	}
 	return refs
 }
 
-// own returns the name of the ref that keeps what w asks for.
-func (w want) own() string {
-	sum := sha256.Sum256([]byte(w.ref + "\x00" + w.shown))
-	return refDir + "/" + hex.EncodeToString(sum[:10])
+// own returns the name of the ref that keeps what a visit asks for.
+func (v visit) own() string { return v.refFor(v.want.ref, v.want.shown) }
+
+func (v visit) refFor(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return refDir + "/" + v.by.key + "/" + hex.EncodeToString(sum[:10])
 }
 
-// pull fetches a commit. It holds turn.
-func (m *mirror) pull(ctx context.Context, p place, w want, id string) error {
-	m.use(w)
-	err := m.gitFetch(ctx, p, "--depth=1", "+"+id+":"+w.own())
+// pull fetches a commit, unless all of it is here. It holds turn.
+func (m *mirror) pull(ctx context.Context, v visit) error {
+	m.mu.Lock()
+	whole := m.whole[v.id]
+	m.mu.Unlock()
+	if whole {
+		return m.keep(ctx, v)
+	}
+	if err := m.bring(ctx, v, "--depth=1"); err != nil {
+		return err
+	}
+	m.count()
+	return nil
+}
+
+// bring fetches a commit, with options of git's.
+func (m *mirror) bring(ctx context.Context, v visit, options ...string) error {
+	m.use(v)
+	w := v.want
+	err := m.gitFetch(ctx, v, append(options, "+"+v.id+":"+v.own())...)
 	if err != error(errRefused) {
-		return w.gone(err, id)
+		return v.gone(err)
 	}
 	// An old server. Perhaps the ref is still at that commit.
 	from := w.ref
@@ -298,11 +377,11 @@ func (m *mirror) pull(ctx context.Context, p place, w want, id string) error {
 		from = "refs/heads/*"
 	}
 	if from != "refs/heads/*" {
-		if err := m.gitFetch(ctx, p, "--depth=1", "+"+from+":"+refDir+"/tip"); err != nil {
-			return w.gone(err, id)
+		if err := m.gitFetch(ctx, v, append(options, "+"+from+":"+refDir+"/tip")...); err != nil {
+			return v.gone(err)
 		}
-		if m.isTip(ctx, id) {
-			return m.keep(ctx, w, id)
+		if m.isTip(ctx, v.id) {
+			return m.keep(ctx, v)
 		}
 	}
 	// It has moved on. The commit may be in its history.
@@ -315,13 +394,13 @@ func (m *mirror) pull(ctx context.Context, p place, w want, id string) error {
 	if _, err := os.Stat(filepath.Join(m.dir, "shallow")); err == nil {
 		args = append([]string{"--unshallow"}, args...)
 	}
-	if err := m.gitFetch(ctx, p, args...); err != nil {
-		return w.gone(err, id)
+	if err := m.gitFetch(ctx, v, args...); err != nil {
+		return v.gone(err)
 	}
-	if _, err := m.objects.read(id, "commit", maxTree); err != nil {
-		return &failure{text: "commit " + id + " is not in the history of " + from, kind: source.ErrNotFound}
+	if _, err := m.objects.read(v.id, "commit", maxTree); err != nil {
+		return &failure{text: "commit " + v.id + " is not in the history of " + from, kind: source.ErrNotFound}
 	}
-	return m.keep(ctx, w, id)
+	return m.keep(ctx, v)
 }
 
 func (m *mirror) isTip(ctx context.Context, id string) bool {
@@ -329,32 +408,32 @@ func (m *mirror) isTip(ctx context.Context, id string) bool {
 	return err == nil && strings.TrimSpace(string(out)) == id
 }
 
-// keep points w's ref at a commit that is here.
-func (m *mirror) keep(ctx context.Context, w want, id string) error {
-	_, err := m.src.local(ctx, "--git-dir="+m.dir, "update-ref", w.own(), id)
+// keep points a visit's ref at a commit that is here.
+func (m *mirror) keep(ctx context.Context, v visit) error {
+	_, err := m.src.local(ctx, "--git-dir="+m.dir, "update-ref", v.own(), v.id)
 	os.Remove(filepath.Join(m.dir, refDir, "tip"))
 	return err
 }
 
-func (m *mirror) gitFetch(ctx context.Context, p place, args ...string) error {
+func (m *mirror) gitFetch(ctx context.Context, v visit, args ...string) error {
 	args = append([]string{"--git-dir=" + m.dir, "fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head",
 		"--no-auto-maintenance", "--no-recurse-submodules"}, args...)
 	last := len(args) - 1
-	args = append(args[:last:last], "--", p.url, args[last])
-	_, err := m.src.ask(ctx, m.remote, p, args...)
+	args = append(args[:last:last], "--", v.p.url, args[last])
+	_, err := m.src.ask(ctx, v.by, v.p, args...)
 	return err
 }
 
 // gone says it better if the server has no such commit or ref.
-func (w want) gone(err error, id string) error {
+func (v visit) gone(err error) error {
 	var f *failure
 	if !errors.As(err, &f) || f.kind != source.ErrNotFound || f.text == "repository not found" {
 		return err
 	}
-	if w.ref == "" {
-		return &failure{text: "there is no commit " + id, kind: source.ErrNotFound}
+	if v.want.ref == "" {
+		return &failure{text: "there is no commit " + v.id, kind: source.ErrNotFound}
 	}
-	return &failure{text: "there is no commit " + id + " any more; was " + w.ref + " removed or force-pushed?", kind: source.ErrNotFound}
+	return &failure{text: "there is no commit " + v.id + " any more; was " + v.want.ref + " removed or force-pushed?", kind: source.ErrNotFound}
 }
 
 // count counts a fetch and tidies after many. It holds turn.
@@ -371,7 +450,7 @@ func (m *mirror) count() {
 			return
 		}
 		if err := m.tidy(m.src.ctx); err != nil && m.src.ctx.Err() == nil {
-			m.src.Log.Warn("mirror could not be tidied", "url", m.remote.place.url, "err", err)
+			m.src.Log.Warn("mirror could not be tidied", "url", m.url, "err", err)
 		}
 	})
 }
@@ -382,27 +461,17 @@ func (m *mirror) tidy(ctx context.Context) error {
 	if m.opened.IsZero() { // it was wiped meanwhile
 		return nil
 	}
-	old := m.opened
-	if t := m.src.Now().Add(-keepRef); t.After(old) {
-		old = t
-	}
+	m.drop()
 	keep := make(map[string]bool)
-	for id, files := range m.refs() {
-		for _, file := range files {
-			info, err := os.Stat(file)
-			if err == nil && info.ModTime().Before(old) && m.src.Now().Sub(m.opened) > keepRef {
-				os.Remove(file)
-				continue
-			}
-			keep[id] = true
-		}
+	for _, r := range m.refs() {
+		keep[r.id] = true
 	}
 	m.mu.Lock()
 	var extra []string
-	for id := range m.live {
-		if !keep[id] && m.whole[id] {
-			extra = append(extra, id)
-			keep[id] = true
+	for p := range m.live {
+		if !keep[p.id] && m.whole[p.id] {
+			extra = append(extra, p.id)
+			keep[p.id] = true
 		}
 	}
 	for id := range m.whole {

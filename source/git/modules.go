@@ -85,7 +85,7 @@ func (n *nest) fetch(ctx context.Context, above place, m module, id string, dept
 	if err != nil {
 		return nil, err
 	}
-	t, err := n.src.mirror(r, len(id)).snapshot(ctx, p, want{shown: id}, id)
+	t, err := n.src.snapshot(ctx, visit{by: r, p: p, want: want{shown: id}, id: id})
 	if err != nil {
 		return nil, m.failed(at.URL, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/source/web"
 )
 
 // A place is a source.Remote whose URL has been looked at.
@@ -99,16 +100,27 @@ func redact(text string) string {
 	return u.String()
 }
 
+// server names the repository at p, and by what the server is known that has it.
+func (p place) server() string {
+	r := web.Route(p.access)
+	return named(p.url, string(r.CA), string(r.KnownHosts), r.Proxy)
+}
+
 // key names p and what it takes to get in.
 func (p place) key() string {
-	h := sha256.New()
 	a := p.access
 	var app source.App
 	if a.App != nil {
 		app = *a.App
 	}
-	for _, s := range []string{p.url, a.Cloud, app.ID, app.Installation, app.Owner, string(app.Key), app.API, a.Username, a.Password, a.Bearer, string(a.CA), string(a.Identity), string(a.KnownHosts),
-		string(a.Cert), string(a.Key), a.Proxy} {
+	return named(p.url, a.Cloud, app.ID, app.Installation, app.Owner, string(app.Key), app.API, a.Username, a.Password, a.Bearer,
+		string(a.CA), string(a.Identity), string(a.KnownHosts), string(a.Cert), string(a.Key), a.Proxy)
+}
+
+// named returns a name for all of parts, which gives nothing away.
+func named(parts ...string) string {
+	h := sha256.New()
+	for _, s := range parts {
 		fmt.Fprintf(h, "%d:%s", len(s), s)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])

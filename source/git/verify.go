@@ -3,8 +3,6 @@ package git
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -16,7 +14,7 @@ import (
 
 // verify checks that the commit, or the tag by which it was found, or both are
 // signed as proof asks, and returns what was signed with which keys.
-func (m *mirror) verify(ctx context.Context, p place, w want, id string, proof *source.Proof) (signed string, err error) {
+func (m *mirror) verify(ctx context.Context, v visit, proof *source.Proof) (signed string, err error) {
 	var tag, head bool
 	switch proof.Method {
 	case "HEAD":
@@ -34,14 +32,14 @@ func (m *mirror) verify(ctx context.Context, p place, w want, id string, proof *
 	}
 	var all []string
 	if tag {
-		by, err := m.verifyTag(ctx, p, w, id, keys)
+		by, err := m.verifyTag(ctx, v, keys)
 		if err != nil {
 			return "", err
 		}
 		all = append(all, by)
 	}
 	if head {
-		by, err := m.verifyCommit(id, keys)
+		by, err := m.verifyCommit(v.id, keys)
 		if err != nil {
 			return "", err
 		}
@@ -75,35 +73,36 @@ func (k keyring) vouch(of, name string, s signed) (string, error) {
 	return fmt.Sprintf("%s '%s' with key '%s'", of, name, key), nil
 }
 
-// verifyTag checks that the tag that w names is signed, and is what it seems:
-// of that name, and of that commit.
-func (m *mirror) verifyTag(ctx context.Context, p place, w want, commit string, keys keyring) (string, error) {
-	name, ok := strings.CutPrefix(w.ref, "refs/tags/")
+// verifyTag checks that the tag that a visit names is signed, and is what it
+// seems: of that name, and of that commit.
+func (m *mirror) verifyTag(ctx context.Context, v visit, keys keyring) (string, error) {
+	name, ok := strings.CutPrefix(v.want.ref, "refs/tags/")
 	if !ok {
-		return "", &source.ProofError{Of: "tag", Unsigned: true, Why: fmt.Sprintf("'%s' is no tag, so there is no tag whose signature could be verified", w.shown)}
+		return "", &source.ProofError{Of: "tag", Unsigned: true, Why: fmt.Sprintf("'%s' is no tag, so there is no tag whose signature could be verified", v.want.shown)}
 	}
-	id, err := m.tagID(ctx, p, w, commit)
+	id, err := m.tagID(ctx, v)
 	if err != nil {
 		return "", err
 	}
-	data, err := m.tag(ctx, p, w, commit, id)
+	data, err := m.tag(ctx, v, id)
 	if err != nil {
 		return "", err
 	}
 	t := parseTag(data)
 	switch {
-	case t.object != commit || t.kind != "commit":
-		return "", &source.ProofError{Of: "tag", Why: fmt.Sprintf("tag '%s' is of %s %s, not of commit %s", name, t.kind, t.object, commit)}
+	case t.object != v.id || t.kind != "commit":
+		return "", &source.ProofError{Of: "tag", Why: fmt.Sprintf("tag '%s' is of %s %s, not of commit %s", name, t.kind, t.object, v.id)}
 	case t.name != name:
 		return "", &source.ProofError{Of: "tag", Why: fmt.Sprintf("tag '%s' was signed by the name '%s'", name, t.name)}
 	}
 	return keys.vouch("tag", name, splitTag(data))
 }
 
-// tagID returns the object of w's tag, as the server says or, if it can't be
-// asked or has moved it, as it was when it was that commit.
-func (m *mirror) tagID(ctx context.Context, p place, w want, commit string) (string, error) {
-	refs, err := m.src.list(ctx, m.remote, p, max(w.scope, tags))
+// tagID returns the object of a visit's tag, as the server says or, if it can't
+// be asked or has moved it, as it was when it was that commit.
+func (m *mirror) tagID(ctx context.Context, v visit) (string, error) {
+	w, commit := v.want, v.id
+	refs, err := m.src.list(ctx, v.by, v.p, max(w.scope, tags))
 	if err == nil {
 		var id, peeledID string
 		for line := range bytes.Lines(refs) {
@@ -123,7 +122,7 @@ func (m *mirror) tagID(ctx context.Context, p place, w want, commit string) (str
 		}
 		err = &failure{text: w.ref + " is not of commit " + commit + " any more", kind: source.ErrNotFound}
 	}
-	if known, fail := os.ReadFile(filepath.Join(m.dir, w.ownTag(commit))); fail == nil && isID(strings.TrimSpace(string(known))) {
+	if known, fail := os.ReadFile(filepath.Join(m.dir, v.ownTag())); fail == nil && isID(strings.TrimSpace(string(known))) {
 		return strings.TrimSpace(string(known)), nil
 	}
 	return "", err
@@ -131,25 +130,22 @@ func (m *mirror) tagID(ctx context.Context, p place, w want, commit string) (str
 
 // ownTag returns the name of the ref that keeps the tag object by which a
 // commit was found.
-func (w want) ownTag(commit string) string {
-	sum := sha256.Sum256([]byte(w.ref + "\x00" + w.shown + "\x00" + commit))
-	return refDir + "/" + hex.EncodeToString(sum[:10])
-}
+func (v visit) ownTag() string { return v.refFor(v.want.ref, v.want.shown, v.id) }
 
 // tag returns a tag object, which it fetches if it is not here.
-func (m *mirror) tag(ctx context.Context, p place, w want, commit, id string) ([]byte, error) {
+func (m *mirror) tag(ctx context.Context, v visit, id string) ([]byte, error) {
 	select {
 	case m.turn <- struct{}{}:
 		defer func() { <-m.turn }()
 	case <-ctx.Done():
 		return nil, stopped(ctx)
 	}
-	own := w.ownTag(commit)
+	own := v.ownTag()
 	file := filepath.Join(m.dir, own)
 	if have, err := os.ReadFile(file); err != nil || strings.TrimSpace(string(have)) != id {
-		if err := m.gitFetch(ctx, p, "--depth=1", "+"+w.ref+":"+own); err != nil {
+		if err := m.gitFetch(ctx, v, "--depth=1", "+"+v.want.ref+":"+own); err != nil {
 			m.unlock()
-			return nil, w.gone(err, id)
+			return nil, v.gone(err)
 		}
 		m.count()
 	}
@@ -159,7 +155,7 @@ func (m *mirror) tag(ctx context.Context, p place, w want, commit, id string) ([
 	var missing *objectError
 	if errors.As(err, &missing) { // what was fetched is another one
 		os.Remove(file)
-		return nil, &failure{text: w.ref + " moves while it is looked at", kind: source.ErrNotFound}
+		return nil, &failure{text: v.want.ref + " moves while it is looked at", kind: source.ErrNotFound}
 	}
 	return data, err
 }

@@ -242,7 +242,7 @@ func TestVerifyTagAgain(t *testing.T) {
 	b.must(err)
 	b.reads(again, "a", "1")
 	b.Close()
-	m := b.src.mirror(b.src.remotes[must(b.src.place(b.at)).key()], 40)
+	m := snap.Tree.(*snapshot).mirror
 	m.turn <- struct{}{}
 	b.must(m.tidy(t.Context()))
 	<-m.turn

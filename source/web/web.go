@@ -78,6 +78,18 @@ func Key(a source.Access, more ...string) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
+// Route returns what of a says that the server which is reached is the right one.
+// Whoever trusts others, or goes by a proxy of his own, may talk to one that says
+// what he likes.
+func Route(a source.Access) source.Access {
+	r := source.Access{CA: a.CA, KnownHosts: a.KnownHosts, Proxy: a.Proxy}
+	if u, err := url.Parse(a.Proxy); err == nil {
+		u.User = nil
+		r.Proxy = u.String()
+	}
+	return r
+}
+
 // Untrusted reports whether err is about a certificate, the server's or ours.
 func Untrusted(err error) bool {
 	var bad *tls.CertificateVerificationError
