@@ -1,10 +1,15 @@
 // Package oci is a [source.Source] of images in OCI registries: of a layer that
 // is a gzipped tar archive.
 //
-// Registries are asked by oras. A layer is unpacked once for all who use it. Of
-// an image that was let in, the manifest is kept too, by whoever got in there
-// and by what it had to prove: it is neither asked for nor verified again, and
-// what was there before a restart is there after it without a request.
+// Registries are asked by oras. Of an image that was let in, the manifest is
+// kept, by whoever got in there and by what it had to prove: it is neither asked
+// for nor verified again, and what was there before a restart is there after it
+// without a request.
+//
+// A layer is unpacked once for all who have it from the same repository of the
+// same registry, by whatever credentials: those change, some every hour. But each
+// way in must have had the registry begin to give it the layer, since whoever can
+// write a manifest may name any layer in it.
 package oci
 
 import (
@@ -150,9 +155,7 @@ func (s *Source) fetch(ctx context.Context, at source.Remote, ref source.Ref, re
 	if err != nil {
 		return nil, err
 	}
-	tree, err := s.Store.Tree(ctx, layerName(p, digest.Digest(layer.Digest)), func(w *unpack.Writer) error {
-		return s.unpack(ctx, p, layer, w)
-	})
+	tree, err := s.layer(ctx, p, layer)
 	if err != nil {
 		return nil, p.failed(ctx, err)
 	}

@@ -328,3 +328,42 @@ func TestLayersOfOthers(t *testing.T) {
 		t.Error("a layer of a private image is given to whoever names it")
 	}
 }
+
+// A password that has changed costs no download, and whoever may see an image
+// but not its layer does not get it.
+func TestRotation(t *testing.T) {
+	r := serve(t, ociserver.Options{Hook: func(w http.ResponseWriter, q *http.Request) bool {
+		_, password, _ := q.BasicAuth()
+		layer := q.Method == http.MethodGet && strings.Contains(q.URL.Path, "/blobs/")
+		switch {
+		case password == "eve" && layer:
+			w.WriteHeader(http.StatusForbidden)
+			return true
+		case q.Method == http.MethodGet && password == "" && strings.Contains(q.URL.Path, "/team/"):
+			w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return true
+		case layer && password != "one":
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler) // it begins to give it, which must do
+		}
+		return false
+	}})
+	_, err := r.Files("team/app", "v1", map[string]string{"a": "1"})
+	must(t, err)
+	s := open(t, t.TempDir(), -1)
+	at := remoteOf(r)
+	for _, c := range []struct {
+		password string
+		ok       bool
+	}{{"one", true}, {"two", true}, {"eve", false}, {"eve", false}, {"two", true}} {
+		at.Access.Username, at.Access.Password = "ada", c.password
+		if snap, err := get(t, s, at, source.Ref{Tag: "v1"}); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.password, err)
+		} else if c.ok {
+			if got, err := fs.ReadFile(snap.Tree, "a"); string(got) != "1" {
+				t.Errorf("%s reads %q, %v", c.password, got, err)
+			}
+		}
+	}
+}

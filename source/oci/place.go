@@ -22,6 +22,7 @@ type place struct {
 	timeout  time.Duration
 	name     string // "oci://registry.example.com/team/app"
 	key      string // begins with name and a space; stands for all but timeout
+	route    string // stands for all of key but who gets in
 }
 
 // parsePlace reads a remote.
@@ -48,6 +49,7 @@ func parsePlace(at source.Remote) (place, error) {
 		p.timeout = time.Minute
 	}
 	p.key = p.name + " " + p.wayIn()
+	p.route = p.name + " " + web.Key(web.Route(p.Access), p.Registry, fmt.Sprint(p.insecure))
 	return p, nil
 }
 

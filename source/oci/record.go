@@ -58,11 +58,37 @@ func recordName(p place, proof *source.Proof, d digest.Digest) digest.Digest {
 	return digest.Of(fmt.Appendf(nil, "image\n%s\n%s\n%s", p.key, d, asked))
 }
 
-// layerName is that of a layer as one way in leads to it: whoever can write a
-// manifest may name any layer in it, and must not get one that somebody else has
-// been let in to.
-func layerName(p place, d digest.Digest) digest.Digest {
-	return digest.Of(fmt.Appendf(nil, "layer\n%s\n%s", p.key, d))
+// layer returns the content of a layer to a way in that the registry has given
+// it to, or begins to now.
+func (s *Source) layer(ctx context.Context, p place, layer ocispec.Descriptor) (*unpack.Tree, error) {
+	given := false
+	tree, err := s.Store.Tree(ctx, digest.Of(fmt.Appendf(nil, "layer\n%s\n%s", p.route, layer.Digest)), func(w *unpack.Writer) error {
+		given = true
+		return s.unpack(ctx, p, layer, w)
+	})
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.Store.Tree(ctx, digest.Of(fmt.Appendf(nil, "let in to layer\n%s\n%s", p.key, layer.Digest)), func(*unpack.Writer) error {
+		if given {
+			return nil
+		}
+		body, err := s.blob(ctx, p, layer)
+		if err != nil {
+			return err
+		}
+		return body.Close() // the rest is here
+	})
+	return tree, err
+}
+
+// blob asks for a layer.
+func (s *Source) blob(ctx context.Context, p place, layer ocispec.Descriptor) (io.ReadCloser, error) {
+	repo, err := s.repository(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return repo.Blobs().Fetch(ctx, layer)
 }
 
 // admit fetches and verifies an image's manifest.
@@ -139,11 +165,7 @@ func (s *Source) unpack(ctx context.Context, p place, layer ocispec.Descriptor, 
 	if layer.Size > s.Store.MaxBytes {
 		return unusable("its layer has %d bytes, more than %d", layer.Size, s.Store.MaxBytes)
 	}
-	repo, err := s.repository(ctx, p)
-	if err != nil {
-		return err
-	}
-	body, err := repo.Blobs().Fetch(ctx, layer)
+	body, err := s.blob(ctx, p, layer)
 	if err != nil {
 		return err
 	}
