@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/source/unpack"
 )
@@ -27,7 +28,9 @@ type Config struct {
 
 // A Source has snapshots of tarballs that others make. A [source.Ref] names
 // one by its revision and the digest of the tarball, so that nobody has to be
-// asked what it means. What is here is not asked for again, by whomever.
+// asked what it means. What is here is not asked for again by whoever names the
+// same URL. The digest alone is not enough: who knows it need not be one who can
+// get at the content.
 type Source struct{ Config }
 
 var _ source.Source = (*Source)(nil)
@@ -74,7 +77,7 @@ func (s *Source) Fetch(ctx context.Context, at source.Remote, _ source.Ref, rev 
 	}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(at.Timeout, time.Minute))
 	defer cancel()
-	tree, err := s.Store.Tree(ctx, rev.Digest, func(w *unpack.Writer) error {
+	tree, err := s.Store.Tree(ctx, digest.Of(fmt.Appendf(nil, "artifact\n%s\n%s", from, rev.Digest)), func(w *unpack.Writer) error {
 		body, err := s.get(ctx, from)
 		if err != nil {
 			return err

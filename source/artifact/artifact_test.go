@@ -126,19 +126,22 @@ func TestSource(t *testing.T) {
 	sourcetest.Run(t, k, k.at(""), k.publish)
 }
 
-// What is here is not asked for again, by whatever name others have it.
+// What is here is not asked for again by who names the same URL; who names no
+// more than its digest does not get it.
 func TestOnce(t *testing.T) {
 	k := newKeeper(t, artifact.Config{})
 	data := tarball(map[string]string{"a": "1"})
 	k.put("/one", data)
 	k.put("/two", data)
-	for _, path := range []string{"/one", "/two", "/gone"} {
-		if _, err := k.Source.Fetch(t.Context(), k.at(path), source.Ref{}, source.Revision{Name: path, Digest: digest.Of(data)}); err != nil {
-			t.Error(err)
+	for _, c := range []struct {
+		path  string
+		is    error
+		asked int64 // times in all
+	}{{"/one", nil, 1}, {"/one", nil, 1}, {"/two", nil, 2}, {"/gone", source.ErrNotFound, 3}} {
+		_, err := k.Source.Fetch(t.Context(), k.at(c.path), source.Ref{}, source.Revision{Name: c.path, Digest: digest.Of(data)})
+		if n := k.asked.Load(); !errors.Is(err, c.is) || int64(n) != c.asked {
+			t.Errorf("%s: %v after asking %d times, want %v after %d", c.path, err, n, c.is, c.asked)
 		}
-	}
-	if n := k.asked.Load(); n != 1 {
-		t.Errorf("asked %d times", n)
 	}
 }
 

@@ -44,6 +44,31 @@ type Source struct {
 type held struct {
 	index index
 	tree  *unpack.Tree
+	used  time.Time // when anybody last asked what is in the bucket
+}
+
+// remember takes in what was fetched, and forgets what nobody has asked for in a
+// day, such as by a password that has changed.
+func (s *Source) remember(p place, list index, tree *unpack.Tree) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last[p.key] = held{list, tree, s.Now()}
+	for key, h := range s.last {
+		if s.Now().Sub(h.used) > 24*time.Hour {
+			delete(s.last, key)
+		}
+	}
+}
+
+// use returns what was fetched last, which is of use.
+func (s *Source) use(p place) held {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h, ok := s.last[p.key]
+	if h.used = s.Now(); ok {
+		s.last[p.key] = h
+	}
+	return h
 }
 
 var _ source.Source = (*Source)(nil)
@@ -72,6 +97,7 @@ func (s *Source) Close() error {
 // Resolve implements [source.Source].
 func (s *Source) Resolve(ctx context.Context, at source.Remote, ref source.Ref) (source.Revision, error) {
 	p := placeOf(at, ref)
+	s.use(p)
 	ctx, cancel := p.deadline(ctx)
 	defer cancel()
 	list, err := s.list(ctx, p)
@@ -130,9 +156,7 @@ func (s *Source) fetch(ctx context.Context, p place, d digest.Digest) (*unpack.T
 		return s.fill(ctx, p, c, list, w)
 	})
 	if err == nil && list != nil {
-		s.mu.Lock()
-		s.last[p.key] = held{list, tree}
-		s.mu.Unlock()
+		s.remember(p, list, tree)
 	}
 	return tree, err
 }

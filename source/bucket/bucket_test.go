@@ -228,6 +228,27 @@ func TestFetchOnlyChanges(t *testing.T) {
 	}
 }
 
+// What was fetched last is forgotten when nobody asks for it any more, such as
+// by keys that have changed.
+func TestForgets(t *testing.T) {
+	server := serve(t, s3server.Options{})
+	must(t, server.Create("apps"))
+	must(t, server.Put("apps", "a", "1"))
+	s := open(t, t.TempDir(), -1)
+	now := time.Now()
+	s.Now = func() time.Time { return now }
+	for i := range 4 {
+		at := remoteOf(server)
+		at.Access.Username, at.Access.Password = "ada", fmt.Sprint(i)
+		_, err := get(t, s, at, source.Ref{Name: "apps"})
+		must(t, err)
+		now = now.Add(10 * time.Hour)
+	}
+	if len(s.last) != 3 {
+		t.Errorf("%d buckets are remembered", len(s.last))
+	}
+}
+
 // A bucket that changes while it is fetched is no mixture.
 func TestChangesMeanwhile(t *testing.T) {
 	var before atomic.Pointer[func()]

@@ -127,9 +127,7 @@ const small = 4 << 20
 // fill writes the objects of a bucket. Those that have not changed since they
 // were fetched last are taken from there.
 func (s *Source) fill(ctx context.Context, p place, c *client, list index, w *unpack.Writer) error {
-	s.mu.Lock()
-	old := s.last[p.key]
-	s.mu.Unlock()
+	old := s.use(p)
 	had := make(map[string]entry)
 	for _, e := range old.index {
 		had[e.key] = e

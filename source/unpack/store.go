@@ -31,7 +31,7 @@ import (
 // A Config says where a Store keeps its trees and how large they may be.
 type Config struct {
 	Dir      string           // for the trees; made if need be; belongs to one Store at a time
-	Keep     time.Duration    // how long a tree is kept that nobody uses; 0 means a week
+	Keep     time.Duration    // how long a tree is kept that nobody uses; 0 means a day
 	MaxBytes int64            // of a whole tree, and of an archive when decompressed; 0 means 1 GiB
 	MaxFiles int              // files and directories in a tree; 0 means 200,000
 	MaxFile  int64            // bytes of the largest file that is read; 0 means 32 MiB
@@ -41,7 +41,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	if c.Keep == 0 {
-		c.Keep = 7 * 24 * time.Hour
+		c.Keep = 24 * time.Hour
 	}
 	if c.MaxBytes == 0 {
 		c.MaxBytes = 1 << 30
@@ -118,8 +118,10 @@ func (s *Store) Close() error { return s.lock.Close() }
 // is none. Of several who want the same tree at once one fills it, and the
 // others wait for that; an error is for the one alone, and the next tries.
 //
-// The name must be that of the content, such as the digest of an archive:
-// what is filled in under it must always be the same.
+// What is filled in under a name must always be the same. It is given to whoever
+// knows the name, so that must be made of all that gives a right to it: of where
+// it comes from, beside its digest, and of the way in unless that was asked for
+// otherwise.
 //
 // An error of fill comes back as it is, and nothing is kept. One that wraps
 // [source.ErrStorage] is about the disk.
@@ -242,7 +244,8 @@ func (s *Store) fill(path string, fill func(*Writer) error) (err error) {
 	return stored("write", os.Rename(f.Name(), path))
 }
 
-// sweep removes the trees that nobody has used for long.
+// sweep removes the trees that nobody has used for long, and remembers for the
+// next process which are in use.
 func (s *Store) sweep() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -257,12 +260,17 @@ func (s *Store) sweepLocked() {
 		return
 	}
 	for _, e := range list {
-		if !strings.Contains(e.Name(), "-") || strings.HasPrefix(e.Name(), "new-") || s.busy(e.Name()) {
+		if !strings.Contains(e.Name(), "-") || strings.HasPrefix(e.Name(), "new-") {
+			continue
+		}
+		path := filepath.Join(s.Dir, e.Name())
+		if s.busy(e.Name()) {
+			_ = os.Chtimes(path, s.swept, s.swept) // it may not be there yet
 			continue
 		}
 		info, err := e.Info()
 		if err == nil && s.swept.Sub(info.ModTime()) > s.Keep {
-			s.remove(filepath.Join(s.Dir, e.Name()))
+			s.remove(path)
 		}
 	}
 }

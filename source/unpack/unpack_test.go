@@ -389,6 +389,12 @@ func TestSweep(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	s.Close()
+	again := open(t, Config{Dir: s.Dir, Now: s.Now, Keep: s.Keep})
+	if _, err := again.Tree(t.Context(), digest.Of(archive(file("used", "1"))), func(*Writer) error { return errors.New("gone") }); err != nil {
+		t.Errorf("what was in use before a restart: %v", err)
+	}
+	runtime.KeepAlive(used)
 }
 
 func TestOneStoreOnly(t *testing.T) {
