@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unique"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -19,13 +20,13 @@ type durations struct {
 	bounds []float64 // in seconds
 
 	mu    sync.Mutex
-	units map[unit.Name]*taken // guarded by mu
+	units map[unique.Handle[unit.Name]]*taken // guarded by mu
 }
 
 // taken is what is known of one unit.
 type taken struct {
-	counts [11]uint32 // by the first bound that is not exceeded; the last is for the rest
 	sum    float64
+	counts [11]uint32 // by the first bound that is not exceeded; the last is for the rest
 }
 
 func newDurations() *durations {
@@ -34,7 +35,7 @@ func newDurations() *durations {
 			"How long it took to bring a unit, or to find out that nothing was to be done.",
 			[]string{"kind", "name", "namespace"}, nil),
 		bounds: prometheus.ExponentialBucketsRange(10e-3, 1800, 10),
-		units:  make(map[unit.Name]*taken),
+		units:  make(map[unique.Handle[unit.Name]]*taken),
 	}
 }
 
@@ -42,10 +43,11 @@ func (d *durations) observe(u unit.Name, took time.Duration) {
 	n, _ := slices.BinarySearch(d.bounds, took.Seconds())
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	t := d.units[u]
+	at := unique.Make(u)
+	t := d.units[at]
 	if t == nil {
 		t = new(taken)
-		d.units[u] = t
+		d.units[at] = t
 	}
 	t.counts[n]++
 	t.sum += took.Seconds()
@@ -59,7 +61,7 @@ func (d *durations) Collect(ch chan<- prometheus.Metric) {
 	d.mu.Lock()
 	all := make(map[unit.Name]taken, len(d.units))
 	for u, t := range maps.All(d.units) {
-		all[u] = *t
+		all[u.Value()] = *t
 	}
 	d.mu.Unlock()
 	for u, t := range all {

@@ -6,10 +6,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"time"
+	"unique"
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/dialect"
@@ -103,26 +103,32 @@ type Engine struct {
 }
 
 // An index names units by something that they refer to.
-type index[K comparable] map[K]map[unit.Name]bool
+type index[K comparable] map[K]map[unique.Handle[unit.Name]]struct{}
 
 func (x index[K]) add(k K, u unit.Name) {
 	if x[k] == nil {
-		x[k] = make(map[unit.Name]bool)
+		x[k] = make(map[unique.Handle[unit.Name]]struct{})
 	}
-	x[k][u] = true
+	x[k][unique.Make(u)] = struct{}{}
 }
 
 func (x index[K]) remove(k K, u unit.Name) {
-	if delete(x[k], u); len(x[k]) == 0 {
+	if delete(x[k], unique.Make(u)); len(x[k]) == 0 {
 		delete(x, k)
 	}
 }
 
 // of returns the units that refer to k, in order of name.
 func (x index[K]) of(k K) []unit.Name {
-	return slices.SortedFunc(maps.Keys(x[k]), func(a, b unit.Name) int {
-		return object.Compare(a.ID(), b.ID())
-	})
+	if len(x[k]) == 0 {
+		return nil
+	}
+	all := make([]unit.Name, 0, len(x[k]))
+	for u := range x[k] {
+		all = append(all, u.Value())
+	}
+	slices.SortFunc(all, func(a, b unit.Name) int { return object.Compare(a.ID(), b.ID()) })
+	return all
 }
 
 // New returns an engine.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"sync"
 	"time"
+	"unique"
 )
 
 // A priority says what goes first. Lower is sooner.
@@ -25,29 +26,29 @@ type queue[K comparable] struct {
 	now func() time.Time
 
 	mu    sync.Mutex
-	ready order[K]       // guarded by mu
-	later order[K]       // guarded by mu; by time
-	items map[K]*item[K] // guarded by mu
-	seq   uint64         // guarded by mu
-	busy  [2]int         // guarded by mu; keys with workers: urgent ones, and the unchanged
-	alarm *time.Timer    // guarded by mu; for the first of later
-	wake  chan struct{}  // has room for one
+	ready order[K]                      // guarded by mu
+	later order[K]                      // guarded by mu; by time
+	items map[unique.Handle[K]]*item[K] // guarded by mu
+	seq   uint64                        // guarded by mu
+	busy  [2]int                        // guarded by mu; keys with workers: urgent ones, and the unchanged
+	alarm *time.Timer                   // guarded by mu; for the first of later
+	wake  chan struct{}                 // has room for one
 }
 
 type item[K comparable] struct {
-	key   K
-	prio  priority
+	key   unique.Handle[K]
 	seq   uint64
 	due   time.Time // zero in ready
-	index int       // in the heap that it is in; -1 in none
 	in    *order[K]
+	index int32 // in the heap that it is in; -1 in none
+	prio  priority
 	busy  bool // a worker has it
 	calm  bool // and it was handed out as unchanged
 	again bool // it was added meanwhile, at prio
 }
 
 func newQueue[K comparable](now func() time.Time) *queue[K] {
-	q := &queue[K]{now: now, items: make(map[K]*item[K]), wake: make(chan struct{}, 1)}
+	q := &queue[K]{now: now, items: make(map[unique.Handle[K]]*item[K]), wake: make(chan struct{}, 1)}
 	q.later.byTime = true
 	return q
 }
@@ -67,7 +68,7 @@ func (q *queue[K]) Add(key K, prio priority) {
 	case it.in == &q.ready:
 		if prio < it.prio {
 			it.prio = prio
-			heap.Fix(&q.ready, it.index)
+			heap.Fix(&q.ready, int(it.index))
 		}
 	default:
 		q.remove(it)
@@ -76,10 +77,11 @@ func (q *queue[K]) Add(key K, prio priority) {
 }
 
 func (q *queue[K]) item(key K) *item[K] {
-	it := q.items[key]
+	at := unique.Make(key)
+	it := q.items[at]
 	if it == nil {
-		it = &item[K]{key: key, index: -1}
-		q.items[key] = it
+		it = &item[K]{key: at, index: -1}
+		q.items[at] = it
 	}
 	return it
 }
@@ -93,7 +95,7 @@ func (q *queue[K]) push(it *item[K], prio priority) {
 
 func (q *queue[K]) remove(it *item[K]) {
 	if it.in != nil {
-		heap.Remove(it.in, it.index)
+		heap.Remove(it.in, int(it.index))
 		it.in = nil
 	}
 }
@@ -136,7 +138,7 @@ func (q *queue[K]) take() (K, bool) {
 	if q.ready.Len() > 0 {
 		q.signal()
 	}
-	return it.key, true
+	return it.key.Value(), true
 }
 
 // mayHandOut reports whether a key of that priority may be handed out now. While
@@ -176,7 +178,7 @@ func (q *queue[K]) ripen() {
 func (q *queue[K]) Done(key K, due time.Time, prio priority) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	it := q.items[key]
+	it := q.items[unique.Make(key)]
 	it.busy = false
 	if q.busy[b2i(it.calm)]--; q.ready.Len() > 0 {
 		q.signal()
@@ -186,7 +188,7 @@ func (q *queue[K]) Done(key K, due time.Time, prio priority) {
 		it.again = false
 		q.push(it, it.prio)
 	case due.IsZero():
-		delete(q.items, key)
+		delete(q.items, it.key)
 	default:
 		q.seq++
 		it.due, it.prio, it.seq, it.in = due, prio, q.seq, &q.later
@@ -223,12 +225,12 @@ func (o *order[K]) Less(i, j int) bool {
 
 func (o *order[K]) Swap(i, j int) {
 	o.items[i], o.items[j] = o.items[j], o.items[i]
-	o.items[i].index, o.items[j].index = i, j
+	o.items[i].index, o.items[j].index = int32(i), int32(j)
 }
 
 func (o *order[K]) Push(x any) {
 	it := x.(*item[K])
-	it.index = len(o.items)
+	it.index = int32(len(o.items))
 	o.items = append(o.items, it)
 }
 

@@ -98,9 +98,14 @@ type watch struct {
 	cancel context.CancelFunc //
 }
 
-type key struct{ namespace, name string }
+type key struct {
+	namespace unique.Handle[string]
+	name      string
+}
 
-func keyOf(o object.Object) key { return key{unique.Make(o.Namespace()).Value(), o.Name()} }
+func keyOf(o object.Object) key { return keyAt(o.Namespace(), o.Name()) }
+
+func keyAt(namespace, name string) key { return key{unique.Make(namespace), name} }
 
 // New returns a Watcher that watches nothing yet. Its watches end with ctx or
 // with Close.
@@ -254,7 +259,7 @@ func (w *Watcher) put(kw *watch, o object.Object, noted bool) {
 	w.mu.Lock()
 	old, now := kw.seen[at], pack(s, kw.round)
 	now.opinions = opinions
-	if old != nil && old.uid == now.uid && old.version > now.version {
+	if old != nil && old.same(now) && old.version > now.version {
 		old.round = kw.round
 		w.mu.Unlock()
 		return
@@ -293,7 +298,7 @@ func vanished(old *sighted, done bool, round int32) *sighted {
 		Health: health.Verdict{Status: health.Missing, Why: "not found"},
 	}
 	if done {
-		s.UID, s.Passing, s.Health = old.uid.String(), true, health.Verdict{}
+		s.UID, s.Passing, s.Health = old.unpack().UID, true, health.Verdict{}
 	}
 	return pack(s, round)
 }
@@ -314,9 +319,9 @@ func (w *Watcher) sweep(k object.Kind, kw *watch) {
 			delete(kw.seen, at)
 			continue
 		}
-		done := s.passing && s.health.Value().Status != health.Degraded // as far as was seen
+		done := s.passing && s.usual.Value().health.Status != health.Degraded // as far as was seen
 		kw.seen[at] = vanished(s, done, kw.round)
-		all = append(all, lost{s.owner.Value(), object.ID{Kind: k, Namespace: at.namespace, Name: at.name}})
+		all = append(all, lost{s.owner.Value(), object.ID{Kind: k, Namespace: at.namespace.Value(), Name: at.name}})
 	}
 	w.mu.Unlock()
 	for _, l := range all {
@@ -354,7 +359,7 @@ func (w *Watcher) sightings(id object.ID) iter.Seq[*sighted] {
 			if kw == nil {
 				continue
 			}
-			if seen := kw.seen[key{id.Namespace, id.Name}]; seen != nil && !yield(seen) {
+			if seen := kw.seen[keyAt(id.Namespace, id.Name)]; seen != nil && !yield(seen) {
 				return
 			}
 		}
@@ -366,7 +371,7 @@ func (w *Watcher) Forget(id object.ID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if kw := w.watches[scope{kind: id.Kind}]; kw != nil {
-		at := key{id.Namespace, id.Name}
+		at := keyAt(id.Namespace, id.Name)
 		if s := kw.seen[at]; s != nil && s.gone {
 			delete(kw.seen, at)
 		}

@@ -48,7 +48,7 @@ func (w *Watcher) Opinion(id object.ID, by *expr.Judge) (health.Verdict, bool) {
 	defer w.mu.Unlock()
 	for seen := range w.sightings(id) {
 		if seen.gone {
-			return seen.health.Value(), true
+			return seen.usual.Value().health, true
 		}
 		for _, o := range seen.said() {
 			if o.by == by {
@@ -66,7 +66,7 @@ func (w *Watcher) Judge(o object.Object, by *expr.Judge) health.Verdict {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for seen := range w.sightings(o.ID()) {
-		if seen.uid == packUID(o.UID()) && seen.version <= version(o) {
+		if seen.of(o.UID()) && seen.version <= version(o) {
 			all := seen.said()
 			all = append(slices.Clip(all[max(len(all)-maxOpinions+1, 0):]), opinion{by, unique.Make(v)})
 			seen.opinions = &all

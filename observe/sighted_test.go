@@ -15,8 +15,12 @@ func TestPackedUIDs(t *testing.T) {
 		"0B5A5E0C-8C0E-4B9B-9C5E-3D2F1A0B9C8D", "0b5a5e0c-8c0e-4b9b-9c5e-3d2f1a0b9cxx",
 		"0b5a5e0c_8c0e_4b9b_9c5e_3d2f1a0b9c8d", "a string of thirty-six bytes, no UUID",
 	} {
-		if got := packUID(text).String(); got != text {
+		s := pack(Sighting{UID: text}, 1)
+		if got := s.unpack().UID; got != text {
 			t.Errorf("%q comes back as %q", text, got)
+		}
+		if !s.of(text) || s.of(text+"x") || s.of("0b5a5e0c-8c0e-4b9b-9c5e-000000000000") {
+			t.Errorf("%q is taken for another, or another for it", text)
 		}
 	}
 }

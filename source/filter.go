@@ -86,8 +86,7 @@ type scope struct {
 	out   bool     // best says that it is left out
 
 	once  sync.Once
-	list  []fs.DirEntry // what is visible
-	sum   digest.Digest // of list
+	sum   digest.Digest // of what is visible
 	err   error
 	known sync.Once
 	seen  bool // whether anything in a directory that is left out is taken in again
@@ -240,31 +239,34 @@ func (f *filtered) dirVisible(name string) (bool, error) {
 
 // listing returns what is visible in a directory.
 func (f *filtered) listing(s *scope) ([]fs.DirEntry, error) {
+	all, err := fs.ReadDir(f.tree, s.name)
+	if err != nil {
+		return nil, err
+	}
+	list := all[:0:0] // it may be the tree's own
+	for _, e := range all {
+		name := path.Join(s.name, e.Name())
+		see := !s.leavesOut(name, e.IsDir())
+		if !see && e.IsDir() {
+			if see, err = f.dirVisible(name); err != nil {
+				return nil, err
+			}
+		}
+		if see {
+			list = append(list, e)
+		}
+	}
+	return list, nil
+}
+
+// listed returns the digest of what is visible in a directory. It is asked for
+// again and again, and the listing itself mostly once.
+func (f *filtered) listed(s *scope) (digest.Digest, error) {
 	s.once.Do(func() {
-		all, err := fs.ReadDir(f.tree, s.name)
-		if err != nil {
-			s.err = err
-			return
-		}
-		s.list = all[:0:0]
-		for _, e := range all {
-			name := path.Join(s.name, e.Name())
-			see := false
-			switch {
-			case !s.leavesOut(name, e.IsDir()):
-				see = true
-			case e.IsDir():
-				if see, s.err = f.dirVisible(name); s.err != nil {
-					return
-				}
-			}
-			if see {
-				s.list = append(s.list, e)
-			}
-		}
-		s.sum = trace.Listing(s.list)
+		list, err := f.listing(s)
+		s.sum, s.err = trace.Listing(list), err
 	})
-	return s.list, s.err
+	return s.sum, s.err
 }
 
 // check returns an error if a name is not visible.
@@ -302,8 +304,7 @@ func (f *filtered) Answer(op trace.Op, name string) (digest.Digest, error) {
 	if err != nil {
 		return "", err
 	}
-	_, err = f.listing(s)
-	return s.sum, err
+	return f.listed(s)
 }
 
 // Stat implements [fs.StatFS].
@@ -338,8 +339,7 @@ func (f *filtered) ReadDir(name string) ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := f.listing(s)
-	return slices.Clone(list), err
+	return f.listing(s)
 }
 
 // Open implements [fs.FS].

@@ -2,8 +2,10 @@
 package event
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,7 +20,6 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/sane-gitops/sane/cluster"
-	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/report"
 )
@@ -52,17 +53,20 @@ type Sink struct {
 	queue   chan report.Event
 	limit   *rate.Limiter
 	dropped atomic.Int64
-	told    map[digest.Digest]*entry // of Run's goroutine only
+	told    map[sum]*entry // of Run's goroutine only
 }
 
-// An entry is an Event in the cluster.
+// An entry is what is kept of an Event in the cluster. There may be thousands,
+// of which few are repeated, so the event itself is not.
 type entry struct {
-	event report.Event
-	first time.Time
-	last  time.Time
+	first int64 // in nanoseconds since 1970, like last
+	last  int64
 	count int64
-	dirty bool // it has been repeated since it was written
+	again *report.Event // it has been repeated since it was written; nil if it has not
 }
+
+// A sum names all that makes two events equal.
+type sum [sha256.Size]byte
 
 // New returns a sink. It writes nothing until it runs.
 func New(c Config) *Sink {
@@ -80,7 +84,7 @@ func New(c Config) *Sink {
 		Config: c,
 		queue:  make(chan report.Event, c.Queue),
 		limit:  rate.NewLimiter(rate.Limit(c.Rate), burst),
-		told:   make(map[digest.Digest]*entry),
+		told:   make(map[sum]*entry),
 	}
 }
 
@@ -140,11 +144,9 @@ func (s *Sink) note(ctx context.Context, e report.Event) {
 		at = s.Now()
 	}
 	key := keyOf(e)
-	if t := s.told[key]; t != nil && at.Sub(t.last) < s.Window {
-		t.count, t.dirty = t.count+1, true
-		if at.After(t.last) {
-			t.last = at
-		}
+	if t := s.told[key]; t != nil && at.UnixNano()-t.last < int64(s.Window) {
+		t.count, t.again = t.count+1, &e
+		t.last = max(t.last, at.UnixNano())
 		return
 	}
 	o := s.made(e, key, at)
@@ -153,21 +155,21 @@ func (s *Sink) note(ctx context.Context, e report.Event) {
 		return
 	}
 	s.forget()
-	s.told[key] = &entry{event: e, first: at, last: at, count: 1}
+	s.told[key] = &entry{first: at.UnixNano(), last: at.UnixNano(), count: 1}
 }
 
 // flush counts in the cluster what has been repeated, and forgets what has not
 // been for long.
 func (s *Sink) flush(ctx context.Context) {
-	for _, key := range slices.Sorted(maps.Keys(s.told)) {
+	for _, key := range slices.SortedFunc(maps.Keys(s.told), func(a, b sum) int { return bytes.Compare(a[:], b[:]) }) {
 		t := s.told[key]
-		if t.dirty {
-			t.dirty = false
-			if err := s.try(ctx, func() error { return s.recount(ctx, key, t) }); err != nil {
-				s.drop(s.made(t.event, key, t.first), err)
+		if e := t.again; e != nil {
+			t.again = nil
+			if err := s.try(ctx, func() error { return s.recount(ctx, *e, key, t) }); err != nil {
+				s.drop(s.made(*e, key, time.Unix(0, t.first)), err)
 			}
 		}
-		if s.Now().Sub(t.last) >= s.Window {
+		if s.Now().UnixNano()-t.last >= int64(s.Window) {
 			delete(s.told, key)
 		}
 	}
@@ -178,8 +180,8 @@ func (s *Sink) forget() {
 	if len(s.told) < most {
 		return
 	}
-	oldest := slices.MinFunc(slices.Collect(maps.Keys(s.told)), func(a, b digest.Digest) int {
-		return s.told[a].last.Compare(s.told[b].last)
+	oldest := slices.MinFunc(slices.Collect(maps.Keys(s.told)), func(a, b sum) int {
+		return cmp.Compare(s.told[a].last, s.told[b].last)
 	})
 	delete(s.told, oldest)
 }
@@ -191,9 +193,9 @@ func (s *Sink) create(ctx context.Context, o object.Object) error {
 
 // recount tells how often t was said. Events go away by themselves: one that
 // has is written again.
-func (s *Sink) recount(ctx context.Context, key digest.Digest, t *entry) error {
-	stamp := t.last.UTC().Format(time.RFC3339)
-	o := s.made(t.event, key, t.first).With(t.count, "count").With(stamp, "lastTimestamp")
+func (s *Sink) recount(ctx context.Context, e report.Event, key sum, t *entry) error {
+	stamp := time.Unix(0, t.last).UTC().Format(time.RFC3339)
+	o := s.made(e, key, time.Unix(0, t.first)).With(t.count, "count").With(stamp, "lastTimestamp")
 	data, err := json.Marshal(map[string]any{"count": t.count, "lastTimestamp": stamp})
 	if err != nil {
 		return err
@@ -240,14 +242,14 @@ func (s *Sink) drop(o object.Object, err error) {
 }
 
 // keyOf names all that makes two events equal.
-func keyOf(e report.Event) digest.Digest {
+func keyOf(e report.Event) sum {
 	e.At = time.Time{}
 	e.About.ResourceVersion = ""
 	data, err := json.Marshal(e)
 	if err != nil {
 		panic("event: " + err.Error())
 	}
-	return digest.Of(data)
+	return sha256.Sum256(data)
 }
 
 func manager(o object.Object) string {
@@ -257,16 +259,15 @@ func manager(o object.Object) string {
 }
 
 // made returns the Event that e is when it is new.
-func (s *Sink) made(e report.Event, key digest.Digest, at time.Time) object.Object {
+func (s *Sink) made(e report.Event, key sum, at time.Time) object.Object {
 	stamp := at.UTC().Format(time.RFC3339)
 	ns := cmp.Or(e.About.Namespace, "default")
-	_, sum, _ := strings.Cut(string(key), ":")
 	name := strings.TrimRight(fmt.Sprintf("%.200s", e.About.Name), ".-")
 	o := object.Of(map[string]any{
 		"apiVersion": "v1",
 		"kind":       kind.Name,
 		"metadata": map[string]any{
-			"name":      fmt.Sprintf("%s.%x.%.8s", name, at.UnixNano(), sum),
+			"name":      fmt.Sprintf("%s.%x.%x", name, at.UnixNano(), key[:4]),
 			"namespace": ns,
 		},
 		"involvedObject":     about(e.About),
