@@ -299,7 +299,7 @@ func (tab *Tab) Audit() {
 // Steady fails the test if anything that is shown was moved.
 func (tab *Tab) Steady() {
 	tab.t.Helper()
-	if by := Eval[float64](tab, "window.shifted"); by > 0.001 {
+	if by := Eval[float64](tab, "window.shifted"); by > 0.01 {
 		tab.t.Errorf("the layout has shifted by %.4f: %v", by, Eval[[]any](tab, "window.shifts"))
 	}
 }
