@@ -239,7 +239,7 @@ func (p *planning) print(v engine.Preview) {
 	}
 	t := table{head: []string{"VERB", "OBJECT", "WHY"}, paint: verbColour}
 	for _, l := range lines {
-		t.add(string(l.Verb), l.ID.String(), l.why())
+		t.add(string(l.Verb), shown(l.ID.String()), shown(l.why()))
 	}
 	_ = t.write(p.out)
 	for _, l := range lines {
@@ -253,9 +253,9 @@ func (p *planning) printFields(l line) {
 	if len(l.Lines) == 0 {
 		return
 	}
-	fmt.Fprintf(p.out, "\n%s\n", p.out.paint(bold, string(l.Verb)+" "+l.ID.String()))
+	fmt.Fprintf(p.out, "\n%s\n", p.out.paint(bold, string(l.Verb)+" "+shown(l.ID.String())))
 	for _, d := range l.Lines {
-		io.WriteString(p.out, p.out.paint(markColour(d.Mark), string(d.Mark)+" "+d.Text)+"\n")
+		io.WriteString(p.out, p.out.paint(markColour(d.Mark), string(d.Mark)+" "+shown(d.Text))+"\n")
 	}
 }
 
