@@ -72,8 +72,8 @@
 //
 //   - source/git fetches into one bare mirror for each repository, by the git
 //     program, and reads trees by object id; everybody reads what the server has
-//     let them have. It verifies signatures, puts submodules in their place, and
-//     logs in as a GitHub App.
+//     let them have. It verifies signatures, puts submodules in their place, logs
+//     in as a GitHub App, and has ssh go by proxies.
 //   - source/oci pulls images from registries, and has them prove who signed
 //     them; source/bucket has the objects in S3's buckets. What they have in
 //     common is in source/shared, which asks once for many, and source/web.

@@ -46,7 +46,7 @@ type Access struct {
 	Identity           []byte // SSH private key, PEM
 	KnownHosts         []byte // SSH host keys, in the format of known_hosts
 	Cert, Key          []byte // TLS client certificate and its key, PEM
-	Proxy              string // URL of an HTTP proxy, with user and password if it wants them
+	Proxy              string // URL of an HTTP or a SOCKS5 proxy, with user and password if it wants them
 	Issuer             *Issuer
 	App                *App   // who gets in by a token that it asks for; nil means nobody
 	Cloud              string // whose tokens this program gets by what it runs as: Azure; "" means none

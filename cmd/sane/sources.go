@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -16,7 +18,11 @@ import (
 
 // sources returns all sources, by source.Remote.Type, and what closes them.
 func sources(e cli.Equipment) (map[string]source.Source, func() error, error) {
-	repos, err := git.New(git.Config{Dir: filepath.Join(e.Dir, "git"), Log: e.Log})
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	repos, err := git.New(git.Config{Dir: filepath.Join(e.Dir, "git"), Tunnel: []string{self, tunnelCommand}, Log: e.Log})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -31,6 +37,18 @@ func sources(e cli.Equipment) (map[string]source.Source, func() error, error) {
 	return all, func() error {
 		return errors.Join(artifacts.Close(), buckets.Close(), images.Close(), store.Close(), repos.Close())
 	}, nil
+}
+
+// tunnelCommand is the command of the processes by which ssh goes by a proxy.
+const tunnelCommand = "ssh-tunnel"
+
+// sshTunnel joins the ssh that started this process to its server.
+func sshTunnel() int {
+	if err := git.Tunnel(context.Background(), os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
 }
 
 // shelve returns where others get what sources hold.

@@ -14,6 +14,7 @@ import (
 // A Proxy is an HTTP proxy on loopback that wants to know who asks.
 type Proxy struct {
 	Username, Password string
+	Look               func() // called whenever something passes; nil means nothing
 
 	http *httptest.Server
 	seen atomic.Int64
@@ -58,6 +59,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.seen.Add(1)
+	if p.Look != nil {
+		p.Look()
+	}
 	if r.Method == http.MethodConnect {
 		p.tunnel(w, r)
 		return

@@ -63,6 +63,7 @@ type Config struct {
 	CacheBytes int64            // for parsed trees of all mirrors; 0 means 16 MiB
 	MaxFile    int64            // bytes of the largest file that is read; 0 means 32 MiB
 	AllowFile  bool             // allow file:// URLs, for tests
+	Tunnel     []string         // the command of a process that calls Tunnel; nil means that ssh can't go by proxies
 	Log        *slog.Logger     // nil means no log
 	Now        func() time.Time // nil means time.Now
 }
@@ -173,6 +174,12 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
+// unlockDir lets go at once, even if a process that is just being started still
+// has the file.
+func unlockDir(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
+}
+
 // Close ends all requests and readers. Snapshots can't be read afterwards.
 func (s *Source) Close() error {
 	s.mu.Lock()
@@ -189,7 +196,7 @@ func (s *Source) Close() error {
 	for _, m := range mirrors {
 		m.objects.close()
 	}
-	return errors.Join(os.RemoveAll(s.temp), s.lock.Close())
+	return errors.Join(os.RemoveAll(s.temp), unlockDir(s.lock))
 }
 
 var errClosed = &failure{text: "the source is closed", kind: source.ErrStorage}

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -148,7 +147,8 @@ type setting struct{ key, value string }
 type errand struct {
 	settings []setting
 	env      []string
-	dir      string // private, with the secrets that can only be files; "" if there are none
+	ssh      []string // the command, as a shell reads its words; nil means none
+	dir      string   // private, with the secrets that can only be files; "" if there are none
 }
 
 // close removes the files.
@@ -173,14 +173,16 @@ func (e *errand) file(temp, name, data string, mode os.FileMode) (string, error)
 
 // errand prepares what git needs to get in at p. If polite it waits to be
 // asked, since headers would be repeated where a server redirects to.
-func (p place) errand(temp string, polite bool) (*errand, error) {
+func (s *Source) errand(p place, polite bool) (*errand, error) {
 	e := &errand{settings: []setting{{"credential.helper", ""}}}
 	var err error
 	switch p.scheme {
 	case "ssh":
-		err = p.ssh(e, temp)
+		if err = p.ssh(e, s.temp); err == nil && p.access.Proxy != "" {
+			err = p.tunnel(e, s.Tunnel)
+		}
 	case "http", "https":
-		err = p.http(e, temp, polite)
+		err = p.http(e, s.temp, polite)
 	}
 	if err != nil {
 		e.close()
@@ -249,9 +251,9 @@ func (p place) proxy(e *errand) error {
 	if p.access.Proxy == "" {
 		return nil
 	}
-	u, err := url.Parse(p.access.Proxy)
-	if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
-		return &failure{text: "the proxy's address is not a URL such as http://proxy.example.com:3128", kind: source.ErrAuth}
+	u, err := proxyURL(p.access.Proxy)
+	if err != nil {
+		return err
 	}
 	e.settings = append(e.settings, setting{"http.proxy", u.String()}, setting{"http.proxyAuthMethod", "basic"})
 	e.env = append(e.env, "NO_PROXY=", "no_proxy=")
@@ -272,9 +274,6 @@ func systemCAs() []byte {
 
 func (p place) ssh(e *errand, temp string) error {
 	a := p.access
-	if a.Proxy != "" {
-		return &failure{text: "a proxy is for http and https: ssh can't go by it", kind: source.ErrURL}
-	}
 	if len(a.Identity) == 0 {
 		return &failure{text: "an SSH identity is required", kind: source.ErrAuth}
 	}
@@ -299,15 +298,37 @@ func (p place) ssh(e *errand, temp string) error {
 		e.env = append(e.env, "SANE_PASSWORD="+a.Password, "SSH_ASKPASS="+askpass, "SSH_ASKPASS_REQUIRE=force", "DISPLAY=:")
 	}
 	seconds := strconv.Itoa(max(1, int(p.timeout/time.Second)))
-	command := []string{"ssh", "-F", "/dev/null"}
+	e.ssh = []string{"ssh", "-F", "/dev/null"}
 	for _, o := range []string{
 		"BatchMode=" + batch, "NumberOfPasswordPrompts=1", "PreferredAuthentications=publickey",
 		"IdentitiesOnly=yes", "IdentityAgent=none", "IdentityFile=" + key,
 		"StrictHostKeyChecking=yes", "UserKnownHostsFile=" + known, "GlobalKnownHostsFile=/dev/null",
 		"UpdateHostKeys=no", "ControlMaster=no", "ForwardAgent=no", "ConnectTimeout=" + seconds, "LogLevel=ERROR",
 	} {
-		command = append(command, "-o", "'"+strings.ReplaceAll(o, "'", `'\''`)+"'")
+		e.ssh = append(e.ssh, "-o", quoted(o))
 	}
-	e.env = append(e.env, "GIT_SSH_VARIANT=ssh", "GIT_SSH_COMMAND="+strings.Join(command, " "))
+	e.env = append(e.env, "GIT_SSH_VARIANT=ssh")
+	return nil
+}
+
+// quoted returns text as a shell reads it.
+func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+
+// tunnel has ssh go by the proxy, which it can't by itself: it starts a process
+// of ours that can.
+func (p place) tunnel(e *errand, command []string) error {
+	u, err := proxyURL(p.access.Proxy)
+	if err != nil {
+		return err
+	}
+	if command == nil {
+		return &failure{text: "ssh can't go by a proxy here", kind: source.ErrURL}
+	}
+	var words []string
+	for _, word := range command {
+		words = append(words, quoted(strings.ReplaceAll(word, "%", "%%"))) // which ssh puts things in for
+	}
+	e.ssh = append(e.ssh, "-o", quoted("ProxyCommand="+strings.Join(words, " ")), "-o", "ProxyUseFdpass=no")
+	e.env = append(e.env, tunnelTo+"="+hostPort(p.scheme, p.host), tunnelBy+"="+u.String())
 	return nil
 }

@@ -65,6 +65,9 @@ func (s *Source) env(e *errand) []string {
 	settings := always
 	if e != nil {
 		env = append(env, e.env...)
+		if e.ssh != nil {
+			env = append(env, "GIT_SSH_COMMAND="+strings.Join(e.ssh, " "))
+		}
 		settings = append(settings[:len(settings):len(settings)], e.settings...)
 	}
 	env = append(env, "GIT_CONFIG_COUNT="+strconv.Itoa(len(settings)))
@@ -122,7 +125,7 @@ func (s *Source) askAs(ctx context.Context, r *remote, p place, args ...string) 
 }
 
 func (s *Source) askOnce(ctx context.Context, p place, polite bool, args ...string) ([]byte, error) {
-	e, err := p.errand(s.temp, polite)
+	e, err := s.errand(p, polite)
 	if err != nil {
 		return nil, err
 	}
@@ -171,6 +174,7 @@ var classes = []struct {
 	{regexp.MustCompile(`returned error: 30\d`), "", errRedirect},
 	{regexp.MustCompile(`(?i)host key verification failed|host key is known|REMOTE HOST IDENTIFICATION HAS CHANGED`), "the server's host key is not in known_hosts", source.ErrAuth},
 	{regexp.MustCompile(`(?i)(code|response) 407|returned error: 407|proxy authentication|was rejected by the SOCKS5`), "the proxy does not accept the credentials", source.ErrAuth},
+	{regexp.MustCompile(`the proxy can't be reached`), "the proxy can't be reached", source.ErrNetwork},
 	{regexp.MustCompile(`(?i)proxy CONNECT aborted|from proxy after CONNECT|could not resolve proxy|CONNECT tunnel failed`), "the proxy does not let us through", source.ErrNetwork},
 	{regexp.MustCompile(`(?i)alert (bad certificate|certificate (required|unknown|expired|revoked)|unknown ca|handshake failure|access denied)|TLS fatal alert`), "the server breaks off TLS: it wants a client certificate, or another one", source.ErrAuth},
 	{regexp.MustCompile(`(?i)ssl certificate problem|certificate verif|SSL: no alternative|unable to get local issuer|self.signed certificate`), "the server's certificate is not trusted", source.ErrAuth},

@@ -1,6 +1,7 @@
 package git
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -124,10 +126,97 @@ func TestProxy(t *testing.T) {
 		}
 		b.nowhere("sesame")
 	}
-	b := setup(t, gitserver.Options{})
-	b.at = source.Remote{URL: "ssh://git@127.0.0.1/app.git", Access: source.Access{Proxy: proxy.Address(), Identity: []byte("x"), KnownHosts: []byte("x")}}
-	_, err := b.try(mainRef)
-	b.fails(err, source.ErrURL, "ssh can't go by it")
+}
+
+// TestMain lets the test's program be what ssh goes by a proxy with.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "ssh-tunnel" {
+		if err := Tunnel(context.Background(), os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// SSH goes by proxies, of which no command line tells the password.
+func TestSSHProxy(t *testing.T) {
+	t.Parallel()
+	s := sshd(t)
+	if _, err := s.Commit("app.git", "main", "x", map[string]string{"a": "1"}); err != nil {
+		t.Fatal(err)
+	}
+	src := open(t, Config{Dir: t.TempDir(), Fresh: -1, Tunnel: []string{os.Args[0], "ssh-tunnel", "100%h 'y'"}})
+	var told atomic.Bool
+	look := func() {
+		lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, file := range lines {
+			if line, _ := os.ReadFile(file); strings.Contains(string(line), "open:sesame") || strings.Contains(string(line), "open%3Asesame") {
+				told.Store(true)
+			}
+		}
+	}
+	web := gitserver.StartProxy("ada", "open:sesame")
+	t.Cleanup(web.Close)
+	socks, err := gitserver.StartSOCKS("ada", "open:sesame")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(socks.Close)
+	closed, err := gitserver.StartSOCKS("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	web.Look, socks.Look = look, look
+	b := &bench{T: t, src: src, at: source.Remote{URL: s.URL("app.git")}}
+	for _, c := range []struct {
+		name   string
+		proxy  string
+		passed func() int // what went by it
+		kind   error
+		words  string
+	}{
+		{"CONNECT", web.URL("ada", "open:sesame"), web.Passed, nil, ""},
+		{"CONNECT, wrong password", web.URL("ada", "wrong:pass"), web.Passed, source.ErrAuth, "the proxy does not accept the credentials"},
+		{"CONNECT, nobody", web.Address(), web.Passed, source.ErrAuth, "the proxy does not accept the credentials"},
+		{"SOCKS", socks.URL("ada", "open:sesame"), socks.Passed, nil, ""},
+		{"SOCKS, wrong password", socks.URL("ada", "wrong:pass"), socks.Passed, source.ErrAuth, "the proxy does not accept the credentials"},
+		{"SOCKS, nobody", socks.Address(), socks.Passed, source.ErrAuth, "the proxy does not accept the credentials"},
+		{"CONNECT of SOCKS's", strings.Replace(socks.Address(), "socks5:", "http:", 1), socks.Passed, source.ErrNetwork, "the proxy does not let us through"},
+		{"no proxy", closed.Address(), closed.Passed, source.ErrNetwork, "the proxy can't be reached"},
+		{"no URL", "proxy:3128", closed.Passed, source.ErrAuth, "the proxy's address is not a URL"},
+	} {
+		b.at.Access = source.Access{Identity: s.Identity, KnownHosts: s.KnownHosts, Proxy: c.proxy}
+		before := c.passed()
+		snap, err := b.try(mainRef)
+		switch {
+		case c.kind == nil && err != nil:
+			t.Errorf("%s: %v", c.name, err)
+		case c.kind == nil:
+			b.reads(snap, "a", "1")
+			if c.passed() == before {
+				t.Errorf("%s: nothing passed the proxy", c.name)
+			}
+		default:
+			b.fails(err, c.kind, c.words)
+		}
+		if text := fmt.Sprint(err); strings.Contains(text, "sesame") || strings.Contains(text, "wrong:") {
+			t.Errorf("%s: %v tells the password", c.name, err)
+		}
+	}
+	b.at.Access = source.Access{Identity: s.Identity, KnownHosts: s.OtherHost, Proxy: web.URL("ada", "open:sesame")}
+	_, err = b.try(mainRef)
+	b.fails(err, source.ErrAuth, "host key is not in known_hosts")
+	b.at.Access = source.Access{Identity: s.Identity, KnownHosts: s.KnownHosts, Proxy: web.Address()}
+	b.src = open(t, Config{Dir: t.TempDir()})
+	_, err = b.try(mainRef)
+	b.fails(err, source.ErrURL, "ssh can't go by a proxy here")
+	if told.Load() {
+		t.Error("a command line tells the password")
+	}
+	b.nowhere("sesame")
 }
 
 // nowhere checks that no file of the source tells a secret.

@@ -111,8 +111,11 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// Close lets go of the directory.
-func (s *Store) Close() error { return s.lock.Close() }
+// Close lets go of the directory at once, even if a process that is just being
+// started still has the file.
+func (s *Store) Close() error {
+	return errors.Join(syscall.Flock(int(s.lock.Fd()), syscall.LOCK_UN), s.lock.Close())
+}
 
 // Tree returns the tree that is kept under a name, and has it filled if there
 // is none. Of several who want the same tree at once one fills it, and the
