@@ -123,9 +123,8 @@ func TestDear(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		began := time.Now()
-		if v := j.Of(o); v.Status != health.Unknown || time.Since(began) > 5*time.Second {
-			t.Errorf("%s: %s (%s) after %s", text, v.Status, v.Why, time.Since(began))
+		if v := j.Of(o); v.Status != health.Unknown {
+			t.Errorf("%s: %s (%s)", text, v.Status, v.Why)
 		}
 	}
 }
