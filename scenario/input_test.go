@@ -165,7 +165,9 @@ func TestBadObject(t *testing.T) {
 	s.must(s.git.Set("app", "refs/tags/v1", strings.TrimPrefix(s.commit(map[string]string{"b.yaml": configMap("b")}), "main@sha1:")))
 	s.ready("apps", "") // by itself
 	s.unit("apps", "kubeConfig: {configMapRef: {name: cloud}}")
-	o := s.refused(s.unitID("apps"), "FeatureGateDisabled", "kubeConfig.configMapRef")
+	s.refused(s.unitID("apps"), "ReconciliationFailed", "configmap", "not found")
+	s.unit("apps", "decryption: {provider: sops, serviceAccountName: cloud}")
+	o := s.refused(s.unitID("apps"), "FeatureGateDisabled", "decryption.serviceAccountName")
 	if status, _, _ := condition(o, "Stalled"); status != "True" {
 		t.Error("not stalled")
 	}
