@@ -30,7 +30,7 @@ func (p *Reading) Compare(ctx context.Context, o object.Object, from, to string)
 			return nil, fmt.Errorf("at %s: %w", rev, err)
 		}
 	}
-	was, now := wantedByID(sides[0]), wantedByID(sides[1])
+	was, now := sides[0].ByID(), sides[1].ByID()
 	secrets := append(sides[0].Secrets, sides[1].Secrets...)
 	ids := make(map[object.ID]bool)
 	for id := range was {
@@ -56,12 +56,4 @@ func (p *Reading) Compare(ctx context.Context, o object.Object, from, to string)
 		}
 	}
 	return out, nil
-}
-
-func wantedByID(w engine.Wants) map[object.ID]object.Object {
-	all := make(map[object.ID]object.Object, len(w.Objects))
-	for _, x := range w.Objects {
-		all[x.Object.ID()] = x.Object
-	}
-	return all
 }

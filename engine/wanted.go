@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 
+	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/plan"
 	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/unit"
@@ -13,6 +14,15 @@ import (
 type Wants struct {
 	Objects []plan.Want
 	Secrets []string // keys and values that must not be shown, as [render.Texts] has them
+}
+
+// ByID returns the objects by their names.
+func (w Wants) ByID() map[object.ID]object.Object {
+	all := make(map[object.ID]object.Object, len(w.Objects))
+	for _, x := range w.Objects {
+		all[x.Object.ID()] = x.Object
+	}
+	return all
 }
 
 // Wanted returns what u wants to be there if tree is its source's tree. Nothing

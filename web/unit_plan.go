@@ -255,7 +255,7 @@ func (s *Server) fillCompared(ctx context.Context, v *viewer, o object.Object, f
 	if err != nil {
 		return err
 	}
-	before, after := byID(old), byID(now)
+	before, after := old.ByID(), now.ByID()
 	ids := allIDs(before, after)
 	may, err := s.sift(ctx, v, ids)
 	if err != nil {
@@ -286,14 +286,6 @@ func (s *Server) fillCompared(ctx context.Context, v *viewer, o object.Object, f
 		p.Changes = append(p.Changes, c)
 	}
 	return nil
-}
-
-func byID(w engine.Wants) map[object.ID]object.Object {
-	out := make(map[object.ID]object.Object, len(w.Objects))
-	for _, x := range w.Objects {
-		out[x.Object.ID()] = x.Object
-	}
-	return out
 }
 
 // allIDs returns the keys of two maps in order.
