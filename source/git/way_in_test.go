@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -161,20 +162,20 @@ func TestOwnServer(t *testing.T) {
 	secret := b.put(map[string]string{"a": "1"})
 	b.at.Access = as("pw")
 	snap := b.get(mainRef)
-	asked := false
+	var asked atomic.Bool
 	liar := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasSuffix(r.URL.Path, "/info/refs") {
 			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}
-		asked = true
+		asked.Store(true)
 		w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
 		line := secret + " refs/heads/main\x00side-band-64k shallow allow-reachable-sha1-in-want allow-tip-sha1-in-want\n"
 		fmt.Fprintf(w, "001e# service=git-upload-pack\n0000%04x%s0000", len(line)+4, line)
 	}))
 	t.Cleanup(liar.Close)
 	b.at.Access.Proxy = liar.URL
-	if rev, err := b.src.Resolve(t.Context(), b.at, mainRef); err != nil || rev != snap.Revision || !asked {
+	if rev, err := b.src.Resolve(t.Context(), b.at, mainRef); err != nil || rev != snap.Revision || !asked.Load() {
 		t.Errorf("the liar says %v, %v; want %v", rev, err, snap.Revision)
 	}
 	if _, err := b.try(mainRef); err == nil {
