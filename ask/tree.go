@@ -415,13 +415,19 @@ func (f *forest) judged(n *Node, o object.Object) {
 		judge = f.judge
 	}
 	v := judge.Of(o)
+	trouble, ill := "", false
+	if n.ID.Kind == podKind {
+		trouble, ill = observe.Trouble(o)
+	}
 	n.Health, n.Why, n.Since = v.Status, v.Why, sickSince(o)
 	switch {
 	case o.Deleting():
 		n.Health, n.Since = max(v.Status, health.Progressing), o.Time("metadata", "deletionTimestamp")
 		n.Why = "being deleted" + awaited(o.Finalizers())
-	case n.ID.Kind == podKind && observe.Trouble(o) != "":
-		n.Health, n.Why = max(v.Status, health.Progressing), observe.Trouble(o)
+	case ill:
+		n.Health, n.Why = health.Degraded, trouble
+	case trouble != "":
+		n.Health, n.Why = max(v.Status, health.Progressing), trouble
 	case observe.Refusal(o) != "":
 		n.Health, n.Why = health.Degraded, "no pods can be made: "+observe.Refusal(o)
 	case v.Status == health.Healthy:

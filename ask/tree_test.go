@@ -196,6 +196,35 @@ func TestTreeRights(t *testing.T) {
 	}
 }
 
+// A pod that will not get well by itself is ill; one that starts is not.
+func TestTreePods(t *testing.T) {
+	s := newShop(t)
+	for name, reason := range map[string]string{"pull": "ImagePullBackOff", "start": "ContainerCreating"} {
+		s.deploy("default", name)
+		s.SetStatus(object.ID{Kind: object.Kind{Name: "Pod"}, Namespace: "default", Name: name + "-1-a"}, map[string]any{
+			"phase": "Pending", "containerStatuses": []any{map[string]any{
+				"name": "main", "state": map[string]any{"waiting": map[string]any{"reason": reason}},
+			}},
+		})
+	}
+	s.keep()
+	got := make(map[string]string)
+	s.tree(s.Cluster).All(func(n *ask.Node) bool {
+		got[n.ID.Kind.Name+" "+n.ID.Name] = n.Health.String() + " " + n.Why
+		return true
+	})
+	for name, want := range map[string]string{
+		"Pod pull-1-a":     `Degraded container "main" can't start: ImagePullBackOff`,
+		"Pod start-1-a":    "Progressing Pod is in the Pending phase",
+		"Deployment pull":  "Progressing Replicas: 0/1",
+		"Deployment start": "Progressing Replicas: 0/1",
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %s, want %s", name, got[name], want)
+		}
+	}
+}
+
 // Whoever watches is told of what changes, of new objects, and of the end.
 func TestTrees(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

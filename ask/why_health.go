@@ -40,8 +40,9 @@ func (w *asking) ailing(ctx context.Context, id object.ID, o object.Object, judg
 		}
 	}
 	v := judge.Of(o)
+	trouble, _ := observe.Trouble(o)
 	switch {
-	case id.Kind == podKind && (observe.Trouble(o) != "" || v.Status != health.Healthy) && !o.IsZero():
+	case id.Kind == podKind && !o.IsZero() && (v.Status != health.Healthy || trouble != ""):
 		return w.pod(ctx, o, v)
 	case v.Status == health.Healthy:
 		return nil
@@ -98,7 +99,8 @@ func (w *asking) below(ctx context.Context, o object.Object) []*Reason {
 
 // pod says why a pod is not healthy.
 func (w *asking) pod(ctx context.Context, o object.Object, v health.Verdict) *Reason {
-	r := &Reason{About: o.ID().String(), Says: cmp.Or(observe.Trouble(o), "not healthy: "+v.Why), Since: sickSince(o)}
+	trouble, _ := observe.Trouble(o)
+	r := &Reason{About: o.ID().String(), Says: cmp.Or(trouble, "not healthy: "+v.Why), Since: sickSince(o)}
 	for _, field := range []string{"initContainerStatuses", "containerStatuses"} {
 		list, _ := o.Get("status", field)
 		all, _ := list.([]any)

@@ -50,8 +50,12 @@ func madeBy(o, maker object.Object) bool {
 }
 
 // Trouble returns what is wrong with a pod in the words of [Cause]; "" if nothing
-// is, or nothing but that it is being made.
-func Trouble(pod object.Object) string { return troubleOf(pod).words }
+// is, or nothing but that it is being made. It is ill if it has failed, or will not
+// get well unless somebody changes something: its image, its node.
+func Trouble(pod object.Object) (words string, ill bool) {
+	t := troubleOf(pod)
+	return t.words, t.weight >= ended
+}
 
 // Refusal returns why a workload's pods can't be made, as their maker says; ""
 // if they can.
