@@ -112,12 +112,16 @@ func (b *bed) hear(c cluster.Change, err error) bool {
 	case cluster.Listed:
 		b.objects, b.coming, b.err = b.coming, nil, nil
 		return true
+	case cluster.Following:
+		was := b.err
+		b.err = nil
+		return was != nil
 	case cluster.Put:
 		if b.coming != nil {
 			b.coming[c.Object.ID()] = c.Object
 			return false
 		}
-		b.objects[c.Object.ID()], b.err = c.Object, nil
+		b.objects[c.Object.ID()] = c.Object
 		return true
 	case cluster.Gone:
 		delete(b.objects, c.Object.ID())

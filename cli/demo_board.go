@@ -35,6 +35,7 @@ func (b *board) watch(ctx context.Context, c cluster.Watcher, k object.Kind) {
 		for ch, err := range c.Watch(ctx, cluster.Selection{Kind: k}) {
 			switch {
 			case err != nil: // it goes on, or else we are late and say so
+			case ch.Type == cluster.Following:
 			case ch.Type == cluster.Listing:
 				clear(listed)
 			case ch.Type == cluster.Listed:

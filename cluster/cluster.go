@@ -117,7 +117,8 @@ type Watcher interface {
 	// Watch yields every object that sel selects and then each change to them
 	// until ctx is done, through lost connections and expired versions.
 	// An error is told and is not the end, except for [ErrNoKind] and
-	// [ErrForbidden], after which the sequence ends.
+	// [ErrForbidden], after which the sequence ends. Once it is over a Listing or
+	// Following tells so.
 	Watch(ctx context.Context, sel Selection) iter.Seq2[Change, error]
 }
 
@@ -137,6 +138,10 @@ const (
 	Listing ChangeType = iota
 	// Listed ends a listing.
 	Listed
+	// Following says that from now on changes are told as they come. It comes
+	// after a listing, and after an error once the server can be reached again:
+	// whoever was told of that may believe what was told again.
+	Following
 	// Put says how an object stands now.
 	Put
 	// Gone says that an object was deleted, or is not selected any more.

@@ -145,12 +145,11 @@ func (g *register) follow(ctx context.Context, k object.Kind, sh *shelf) {
 	}
 }
 
-// watch follows a watch up to its first error: only the listing of the next
-// tells that the cluster can be reached again.
-func (g *register) watch(ctx context.Context, sel cluster.Selection, sh *shelf) error {
+// watch follows a watch up to its end, and returns the error that ended it.
+func (g *register) watch(ctx context.Context, sel cluster.Selection, sh *shelf) (last error) {
 	for ch, err := range g.s.c.Cluster.Watch(ctx, sel) {
 		var x *row
-		if err == nil && ch.Type == cluster.Put {
+		if last = err; err == nil && ch.Type == cluster.Put {
 			x = g.s.rowOf(ch.Object)
 		}
 		g.mu.Lock()
@@ -163,11 +162,8 @@ func (g *register) watch(ctx context.Context, sel cluster.Selection, sh *shelf) 
 			g.turn()
 		}
 		g.mu.Unlock()
-		if err != nil {
-			return err
-		}
 	}
-	return nil
+	return last
 }
 
 // turn wakes all who wait for a change. The caller holds mu.
@@ -194,6 +190,8 @@ func (sh *shelf) take(ch cluster.Change, x *row) {
 		sh.next = make(map[object.ID]*row)
 	case cluster.Listed:
 		sh.rows, sh.next, sh.sorted, sh.listed, sh.err, sh.gone = sh.next, nil, nil, true, nil, false
+	case cluster.Following:
+		sh.err = nil
 	case cluster.Put:
 		if sh.next != nil {
 			sh.next[x.ID] = x

@@ -448,7 +448,7 @@ func follow(ctx context.Context, c cluster.Watcher, sels []cluster.Selection, ch
 						changed()
 					}
 					listed = true
-				case listed && ch.Type != cluster.Listing:
+				case listed && (ch.Type == cluster.Put || ch.Type == cluster.Gone):
 					changed()
 				}
 			}

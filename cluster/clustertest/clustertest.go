@@ -23,6 +23,42 @@ func Run(t *testing.T, open func(t *testing.T) cluster.Cluster) {
 	}
 }
 
+// RunLost checks that a cluster's watches tell that the cluster can't be reached,
+// and that it can be again. Open returns a cluster and what cuts the connection
+// to it, or mends that.
+func RunLost(t *testing.T, open func(t *testing.T) (c cluster.Cluster, cut func(bool))) {
+	c, cut := open(t)
+	b := start(t, c)
+	b.apply(b.config("a"))
+	w := b.watch(b.configs())
+	w.expect("listing", "put a", "listed", "following")
+	cut(true)
+	if _, err, ok := w.next(); !ok || !errors.Is(err, cluster.ErrUnavailable) {
+		t.Fatalf("watch: %v, %v; want one that goes on after %q", err, ok, cluster.ErrUnavailable)
+	}
+	cut(false)
+	w.recover("a")
+	b.apply(b.config("b"))
+	w.expect("put b")
+}
+
+// recover checks that a watch goes on: with a listing of what is there, or where
+// it was. Other errors may come before.
+func (s stream) recover(there string) {
+	s.b.t.Helper()
+	c, err, ok := s.next()
+	for ok && err != nil {
+		c, err, ok = s.next()
+	}
+	switch {
+	case ok && c.Type == cluster.Following:
+	case ok && c.Type == cluster.Listing:
+		s.expect("put "+there, "listed", "following")
+	default:
+		s.b.t.Fatalf("watch: %v, %v, %v; want it to go on", c, err, ok)
+	}
+}
+
 // A bench is what one test works at.
 type bench struct {
 	cluster.Cluster
@@ -184,13 +220,13 @@ func (s stream) change() cluster.Change {
 	return c
 }
 
-// expect checks what comes next: "listing", "listed", "put NAME" or "gone NAME".
+// expect checks what comes next: "listing", "listed", "following", "put NAME" or "gone NAME".
 func (s stream) expect(want ...string) (last object.Object) {
 	s.b.t.Helper()
 	for _, w := range want {
 		c := s.change()
 		got := map[cluster.ChangeType]string{
-			cluster.Listing: "listing", cluster.Listed: "listed", cluster.Put: "put ", cluster.Gone: "gone ",
+			cluster.Listing: "listing", cluster.Listed: "listed", cluster.Following: "following", cluster.Put: "put ", cluster.Gone: "gone ",
 		}[c.Type] + c.Object.Name()
 		if got != w {
 			s.b.t.Fatalf("watch: %s; want %s", got, w)

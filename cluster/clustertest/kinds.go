@@ -118,7 +118,7 @@ func kinds(b *bench) {
 	_, err = b.Apply(b.ctx, o.With(kind.Group+"/v7", "apiVersion"), how)
 	b.wants(err, cluster.ErrNoKind, "apply Widget/"+b.ns+"/a: ")
 	w := b.watch(sel)
-	w.expect("listing", "put a", "listed")
+	w.expect("listing", "put a", "listed", "following")
 
 	b.remove(crd.ID())
 	w.expect("gone a")

@@ -387,7 +387,7 @@ func terminatingNamespace(b *bench) {
 func watch(b *bench) {
 	b.apply(b.config("a", "k", "v"))
 	w := b.watch(b.configs())
-	o := w.expect("listing", "put a", "listed")
+	o := w.expect("listing", "put a", "listed", "following")
 	if !o.IsZero() {
 		b.t.Errorf("listed has an object: %s", o)
 	}
@@ -423,7 +423,7 @@ func watch(b *bench) {
 
 func watchNothing(b *bench) {
 	w := b.watch(b.configs())
-	w.expect("listing", "listed")
+	w.expect("listing", "listed", "following")
 	b.apply(b.config("a"))
 	w.expect("put a")
 }
@@ -448,7 +448,7 @@ func byName(b *bench) {
 		}
 	}
 	w := b.watch(cluster.Selection{Kind: object.Kind{Name: "ConfigMap"}, Namespace: b.ns, Name: "b"})
-	w.expect("listing", "put b", "listed")
+	w.expect("listing", "put b", "listed", "following")
 	b.apply(b.config("a", "k", "v"))
 	b.remove(b.config("a").ID())
 	b.apply(b.config("b", "k", "v"))
@@ -486,7 +486,7 @@ func metadata(b *bench) {
 	w := b.watch(sel)
 	w.expect("listing")
 	check(w.expect("put a"))
-	w.expect("listed")
+	w.expect("listed", "following")
 	b.apply(b.config("a", "k", "w"))
 	check(w.expect("put a"))
 	b.remove(b.config("a").ID())

@@ -34,6 +34,7 @@ type watch struct {
 	sel     cluster.Selection
 	yield   func(cluster.Change, error) bool
 	version string        // up to which all is told; "" if the place is lost
+	behind  bool          // it is to be told when changes are told as they come again
 	pause   time.Duration // before the server is asked again
 	frame   json.RawMessage
 }
@@ -56,6 +57,7 @@ func (w *watch) again(ctx context.Context) bool {
 	case apierrors.IsResourceExpired(err), apierrors.IsGone(err):
 		w.version = ""
 	case err != nil:
+		w.behind = true
 		if refused := w.explain(ctx, err); !w.yield(cluster.Change{}, refused) || final(refused, err) {
 			return false
 		}
@@ -111,6 +113,10 @@ func (w *watch) follow(ctx context.Context) error {
 		return w.wire.explain(ctx, err)
 	}
 	defer stream.Close()
+	if w.behind && !w.yield(cluster.Change{Type: cluster.Following}, nil) {
+		return errEnough
+	}
+	w.behind = false
 	return w.read(stream, shape{res.apiVersion(res.versions[0]), w.sel.Kind.Name, w.sel.Metadata})
 }
 
@@ -139,7 +145,7 @@ func (w *watch) list(ctx context.Context) error {
 	if !w.yield(cluster.Change{Type: cluster.Listed}, nil) {
 		return errEnough
 	}
-	w.version = page.version
+	w.version, w.behind = page.version, true
 	return nil
 }
 

@@ -295,6 +295,8 @@ func watched(t *testing.T, c *Cluster) (told []string) {
 			told = append(told, "listing")
 		case change.Type == cluster.Listed:
 			told = append(told, "listed")
+		case change.Type == cluster.Following:
+			told = append(told, "following")
 		case change.Object.Name() == "stop":
 			return told
 		case change.Type == cluster.Put:
@@ -323,8 +325,8 @@ func TestWatchGoesOn(t *testing.T) {
 		list("20", "", "c"),
 		{body: event("MODIFIED", item("stop", "21")), hang: true},
 	}})
-	check(t, watched(t, c), "listing", "put a", "listed", "put b",
-		"error: watch ConfigMap in apps: restarting", "gone a", "listing", "put c", "listed")
+	check(t, watched(t, c), "listing", "put a", "listed", "following", "put b",
+		"error: watch ConfigMap in apps: restarting", "following", "gone a", "listing", "put c", "listed", "following")
 	if got, want := s.queries(path, "resourceVersion"), []string{"", "5", "8", "8", "9", "", "20"}; !slices.Equal(got, want) {
 		t.Errorf("versions %q, want %q", got, want)
 	}
@@ -335,7 +337,7 @@ func TestWatchListExpires(t *testing.T) {
 		list("5", "t", "a"), {code: 410, body: expired("t2")},
 		list("7", "", "a"), {body: event("MODIFIED", item("stop", "21")), hang: true},
 	}})
-	check(t, watched(t, c), "listing", "put a", "listing", "put a", "listed")
+	check(t, watched(t, c), "listing", "put a", "listing", "put a", "listed", "following")
 }
 
 func TestWatchEnds(t *testing.T) {

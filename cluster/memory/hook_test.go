@@ -114,9 +114,9 @@ func tell(ctx context.Context, c cluster.Watcher, sel cluster.Selection, told fu
 		case err != nil:
 			told("error: " + err.Error())
 		case change.Object.IsZero():
-			told([]string{"listing", "listed"}[change.Type])
+			told([]string{"listing", "listed", "following"}[change.Type])
 		default:
-			told(fmt.Sprint([]string{2: "put ", 3: "gone "}[change.Type], change.Object.Name()))
+			told(fmt.Sprint([]string{cluster.Put: "put ", cluster.Gone: "gone "}[change.Type], change.Object.Name()))
 		}
 	}
 	told("end")
@@ -147,7 +147,7 @@ func TestWatchInBubble(t *testing.T) {
 		synctest.Wait()
 		want := []string{
 			"error: watch ConfigMap: server is not available",
-			"listing", "listed", "put a", "listing", "put a", "listed", "gone a", "end",
+			"listing", "listed", "following", "put a", "listing", "put a", "listed", "following", "gone a", "end",
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("told %q, want %q", got, want)

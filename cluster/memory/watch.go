@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -24,8 +25,13 @@ type watcher struct {
 // Watch implements [cluster.Watcher].
 func (c *Cluster) Watch(ctx context.Context, sel cluster.Selection) iter.Seq2[cluster.Change, error] {
 	return func(yield func(cluster.Change, error) bool) {
+		var w *watcher
+		defer func() { c.w.forget(w) }()
 		for {
-			err := c.watch(ctx, sel, yield)
+			err := c.resume(ctx, sel, &w)
+			if err == nil {
+				err = c.w.follow(ctx, w, yield)
+			}
 			if err == nil || ctx.Err() != nil || !yield(cluster.Change{}, err) || final(err) {
 				return
 			}
@@ -51,32 +57,39 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// watch yields until ctx is done or the caller has enough (nil), or there is
-// an error.
-func (c *Cluster) watch(ctx context.Context, sel cluster.Selection, yield func(cluster.Change, error) bool) error {
+// resume makes a watcher, or lets one go on where its connection was lost.
+func (c *Cluster) resume(ctx context.Context, sel cluster.Selection, w **watcher) (err error) {
 	id := object.ID{Kind: sel.Kind, Namespace: sel.Namespace, Name: sel.Name}
 	if err := c.begin(ctx, Call{Op: "watch", ID: id}); err != nil {
 		return err
 	}
-	w, err := c.w.watcher(sel)
-	if err != nil {
+	if *w != nil {
+		c.w.mend(*w)
+		return nil
+	}
+	if *w, err = c.w.watcher(sel); err != nil {
 		return cluster.Refused("watch", id, err)
 	}
-	defer c.w.forget(w)
+	return nil
+}
+
+// follow yields what a watcher has to tell until ctx is done or the caller has
+// enough (nil), or there is an error.
+func (w *world) follow(ctx context.Context, watch *watcher, yield func(cluster.Change, error) bool) error {
 	for {
-		news, ended := c.w.take(w)
+		news, ended := w.take(watch)
 		for _, change := range news {
 			if ctx.Err() != nil || !yield(change, nil) {
 				return nil
 			}
 		}
 		if ended != nil {
-			return cluster.Refused("watch", id, ended)
+			return cluster.Refused("watch", object.ID{Kind: watch.Kind, Namespace: watch.Namespace, Name: watch.Name}, ended)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-w.wake:
+		case <-watch.wake:
 		}
 	}
 }
@@ -95,6 +108,14 @@ func (w *world) watcher(sel cluster.Selection) (*watcher, error) {
 	return watch, nil
 }
 
+// mend has a watcher go on, with what it missed.
+func (w *world) mend(watch *watcher) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	watch.ended = nil
+	watch.news = slices.Insert(watch.news, 0, cluster.Change{Type: cluster.Following})
+}
+
 // listing gives a watcher everything as it stands.
 func (w *world) listing(watch *watcher) {
 	watch.add(cluster.Change{Type: cluster.Listing})
@@ -102,6 +123,7 @@ func (w *world) listing(watch *watcher) {
 		watch.add(cluster.Change{Type: cluster.Put, Object: o})
 	}
 	watch.add(cluster.Change{Type: cluster.Listed})
+	watch.add(cluster.Change{Type: cluster.Following})
 }
 
 func (w *world) forget(watch *watcher) {
@@ -150,6 +172,17 @@ func (w *world) end(k object.Kind) {
 			watch.ended = noKind("%s is not defined any more", k)
 			watch.rouse()
 		}
+	}
+}
+
+// Lose has all watches under way lose their connection: after an error they go
+// on, as soon as that is allowed.
+func (c *Cluster) Lose() {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	for watch := range c.w.watchers {
+		watch.ended = fmt.Errorf("%w: the connection was lost", cluster.ErrUnavailable)
+		watch.rouse()
 	}
 }
 
