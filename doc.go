@@ -91,6 +91,9 @@
 //     render/rendertest.
 //   - dialect/flux speaks GitRepository, OCIRepository, Bucket and Kustomization.
 //   - report/event writes Kubernetes events, report/webhook posts them.
+//   - commit puts paths of a repository back to what they were, in a commit that it
+//     makes without a work tree, signs as the user has it set up, and pushes without
+//     losing anybody else's.
 //   - install holds what a cluster needs before the program can run in it.
 //   - internal/gitserver serves repositories, for tests, the demo and the
 //     benchmark; internal/ociserver and internal/s3server serve images and

@@ -24,7 +24,7 @@ var layers = [][]string{
 	{"render", "plan"},
 	{"unit", "cluster", "report"},
 	{"apply", "observe", "dialect", "diff"},
-	{"source/*", "render/*", "cluster/*", "report/*", "dialect/*", "engine", "install", "internal/*", "plan/plantest"},
+	{"source/*", "render/*", "cluster/*", "report/*", "dialect/*", "engine", "commit", "install", "internal/*", "plan/plantest"},
 	{"ask", "web/draw"},
 	{"cli", "web", "bench"},
 	{"cmd/*"},

@@ -32,12 +32,13 @@ const (
 
 // A Commit is a change to the files of a branch.
 type Commit struct {
-	Message string            // "" means "change"
-	When    time.Time         // zero means now
-	Files   map[string]string // path to content, or Delete
-	Links   map[string]string // path to the target of a symbolic link
-	Modules map[string]string // path to the commit of a submodule
-	Only    bool              // nothing of the parent's files is kept
+	Message  string            // "" means "change"
+	When     time.Time         // zero means now
+	Files    map[string]string // path to content, or Delete
+	Programs map[string]string // path to the content of a file that is executable
+	Links    map[string]string // path to the target of a symbolic link
+	Modules  map[string]string // path to the commit of a submodule
+	Only     bool              // nothing of the parent's files is kept
 }
 
 // Path returns the directory of a repository.
@@ -142,6 +143,10 @@ func (c Commit) write(w io.Writer, ref string, more bool) {
 		}
 		fmt.Fprintf(w, "M 100644 inline %s\n", quote(name))
 		data(w, c.Files[name])
+	}
+	for name, content := range c.Programs {
+		fmt.Fprintf(w, "M 100755 inline %s\n", quote(name))
+		data(w, content)
 	}
 	for name, target := range c.Links {
 		fmt.Fprintf(w, "M 120000 inline %s\n", quote(name))

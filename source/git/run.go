@@ -151,6 +151,45 @@ func (s *Source) run(ctx context.Context, p place, cmd *exec.Cmd) ([]byte, error
 	return nil, p.classify(string(text))
 }
 
+// A Way is how a git that is not run by a Source gets in where one does.
+type Way struct {
+	URL   string              // without secrets
+	Env   []string            // the whole environment, with the secrets
+	Hide  func(string) string // takes the secrets out of what a server has said
+	Close func()              // removes the files with secrets
+}
+
+// Lend returns the way in at a remote, for who pushes there. Close it after use.
+func (s *Source) Lend(ctx context.Context, at source.Remote) (*Way, error) {
+	w, err := s.lend(ctx, at)
+	if err != nil {
+		return nil, fmt.Errorf("git: get in at %s: %w", redact(at.URL), err)
+	}
+	return w, nil
+}
+
+func (s *Source) lend(ctx context.Context, at source.Remote) (*Way, error) {
+	p, err := s.place(at)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.remote(p)
+	if err != nil {
+		return nil, err
+	}
+	if p, err = s.login(ctx, p); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	polite := r.polite
+	r.mu.Unlock()
+	e, err := s.errand(p, polite)
+	if err != nil {
+		return nil, err
+	}
+	return &Way{URL: p.url, Env: s.env(e), Hide: p.hide, Close: e.close}, nil
+}
+
 // A tail keeps the last of what is written to it.
 type tail []byte
 
