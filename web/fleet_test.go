@@ -23,3 +23,40 @@ func TestSourceAddress(t *testing.T) {
 		t.Error(a)
 	}
 }
+
+// What a page of a fleet of thousands weighs with all that it needs, before and
+// while it is filtered.
+func TestFleetWeight(t *testing.T) {
+	st := play(t, nil)
+	st.crowd(10000)
+	b := st.insider()
+	var assets int
+	for _, path := range []string{"/static/sane.css", "/static/unit.css", "/static/sane.js", "/static/mark.svg"} {
+		assets += len(b.get(path, "Accept-Encoding", "gzip").body)
+	}
+	for _, path := range fleets {
+		a := b.get(path, "Accept-Encoding", "gzip")
+		if sum := assets + len(a.body); a.status != 200 || sum > 200<<10 {
+			t.Errorf("%s: %d, %d bytes", path, a.status, sum)
+		}
+	}
+}
+
+// fleets are ways to look at a fleet.
+var fleets = []string{"/", "/?state=ready&page=50", "/?group=namespace", "/?q=gateway-1&sort=name", "/?namespace=payments&sort=moved"}
+
+func BenchmarkFleet(b *testing.B) {
+	st := play(b, nil)
+	st.crowd(10000)
+	in := st.insider()
+	for _, path := range fleets {
+		in.get(path) // when all is listed
+		b.Run(path, func(b *testing.B) {
+			for b.Loop() {
+				if a := in.get(path, "Accept-Encoding", "gzip"); a.status != 200 {
+					b.Fatal(a)
+				}
+			}
+		})
+	}
+}

@@ -30,6 +30,8 @@ type stage struct {
 	http  *httptest.Server
 	clock *clock
 	log   *logs
+
+	spaces map[string]bool // namespaces that are there
 }
 
 // A clock goes as a test wants it to.
@@ -85,11 +87,26 @@ var language = ask.Language{
 // play sets a stage on which only who has the pass comes in, unless set says
 // otherwise.
 func play(t testing.TB, set func(*Config)) *stage {
+	st := stageOf(t, set)
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = st.Run(ctx) })
+	st.http = httptest.NewServer(st)
+	t.Cleanup(func() {
+		stop()
+		st.http.Close()
+		running.Wait()
+	})
+	return st
+}
+
+// stageOf sets a stage on which nothing runs yet.
+func stageOf(t testing.TB, set func(*Config)) *stage {
 	world := memory.New(slices.Concat(
 		memory.Kinds("kustomize.toolkit.fluxcd.io/v1", "Kustomization"),
 		memory.Kinds("source.toolkit.fluxcd.io/v1", "GitRepository", "OCIRepository", "Bucket"),
 	)...)
-	st := &stage{t: t, world: world, clock: &clock{at: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}, log: new(logs)}
+	st := &stage{t: t, world: world, clock: &clock{at: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}, log: new(logs), spaces: make(map[string]bool)}
 	c := Config{
 		Desk: ask.Desk{
 			Cluster: world, Dialect: flux.New(flux.Config{Guard: true}), Language: language, Now: st.clock.now,
@@ -104,15 +121,6 @@ func play(t testing.TB, set func(*Config)) *stage {
 	if st.Server, err = New(c); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = st.Run(ctx) })
-	st.http = httptest.NewServer(st)
-	t.Cleanup(func() {
-		stop()
-		st.http.Close()
-		running.Wait()
-	})
 	return st
 }
 
@@ -123,7 +131,8 @@ func (st *stage) apply(body map[string]any) object.ID {
 	delete(body, "status")
 	o := object.Of(body)
 	ctx := context.Background()
-	if ns := o.Namespace(); ns != "" {
+	if ns := o.Namespace(); ns != "" && !st.spaces[ns] {
+		st.spaces[ns] = true
 		_, err := st.world.Apply(ctx, object.Of(map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": ns}}), cluster.How{Manager: "test", Force: true})
 		if err != nil {
 			st.t.Fatal(err)

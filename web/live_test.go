@@ -1,0 +1,199 @@
+package web
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sane-gitops/sane/object"
+)
+
+// A page that is open hears of what changes in what it shows, once for what
+// comes together, and of nothing else.
+func TestStream(t *testing.T) {
+	st := play(t, nil)
+	web := unitBody("shop", "web", "apps", says("Ready", "True", "ReconciliationSucceeded", "Applied"))
+	id := st.apply(web)
+	lines := st.insider().stream("/live")
+	for range 2 {
+		for i := range 50 {
+			st.world.SetStatus(id, map[string]any{"conditions": []any{says("Ready", "False", "BuildFailed", fmt.Sprint("no ", i))}})
+		}
+		if got := lines.event(); got != "event: change" {
+			t.Fatalf("it hears %q", got)
+		}
+	}
+}
+
+// Too many streams of one viewer are refused; those that are left make room.
+func TestStreamLimit(t *testing.T) {
+	st := play(t, nil)
+	st.apply(unitBody("shop", "web", "apps"))
+	b := st.insider()
+	var open []*stream
+	for range maxStreams {
+		open = append(open, b.stream("/live"))
+	}
+	if a := b.get("/live"); a.status != http.StatusTooManyRequests || !strings.Contains(a.body, "not kept up to date") {
+		t.Errorf("one more is answered with %v", a)
+	}
+	open[3].close()
+	open[3].event() // until the end
+	for st.open() == maxStreams {
+		if t.Context().Err() != nil {
+			t.Fatal("the end of a stream is not noticed")
+		}
+	}
+	b.stream("/live")
+}
+
+// open returns how many streams there are.
+func (st *stage) open() (n int) {
+	st.streams.mu.Lock()
+	defer st.streams.mu.Unlock()
+	for _, k := range st.streams.of {
+		n += k
+	}
+	return n
+}
+
+// Who opens a stream and reads none of it is let go of, and costs one word until
+// then, whatever happens in the cluster.
+func TestSilentReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := stageOf(t, nil)
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- st.Run(ctx) }()
+		id := st.apply(unitBody("shop", "web", "apps"))
+
+		in := httptest.NewRecorder()
+		st.ServeHTTP(in, httptest.NewRequest("GET", "http://127.0.0.1/enter?pass="+pass, nil))
+		client, server := net.Pipe()
+		served := &http.Server{Handler: st}
+		go func() { _ = served.Serve(&oneConn{conn: server, done: make(chan struct{})}) }()
+		r := httptest.NewRequest("GET", "http://127.0.0.1/live", nil)
+		for _, c := range in.Result().Cookies() {
+			r.AddCookie(c)
+		}
+		go func() { _ = r.Write(client) }()
+		synctest.Wait()
+		if n := st.open(); n != 1 {
+			t.Fatalf("%d streams are open", n)
+		}
+		for i := range 1000 {
+			st.world.SetStatus(id, map[string]any{"lastAttemptedRevision": fmt.Sprint(i)})
+		}
+		time.Sleep(patience + time.Second)
+		synctest.Wait()
+		if n := st.open(); n != 0 {
+			t.Errorf("%d streams are open to who reads nothing", n)
+		}
+		client.Close()
+		_ = served.Close()
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A oneConn is a listener that has one connection to give.
+type oneConn struct {
+	conn  net.Conn
+	given atomic.Bool
+	done  chan struct{}
+}
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	if l.given.CompareAndSwap(false, true) {
+		return l.conn, nil
+	}
+	<-l.done
+	return nil, net.ErrClosed
+}
+
+func (l *oneConn) Close() error {
+	close(l.done)
+	return nil
+}
+
+func (l *oneConn) Addr() net.Addr { return l.conn.LocalAddr() }
+
+// An API server that is lost, or slow, does not take away what is known: the
+// pages say since when it is not as things are, and why.
+func TestLostCluster(t *testing.T) {
+	st := play(t, nil)
+	st.apply(unitBody("shop", "web", "apps", says("Ready", "True", "ReconciliationSucceeded", "Applied")))
+	b := st.insider()
+	if a := b.get("/"); a.status != 200 || !strings.Contains(a.body, "/shop/web") || strings.Contains(a.body, `class="stale"`) {
+		t.Fatal(a)
+	}
+	lost := fmt.Errorf("%w: dial tcp 192.0.2.1:6443: connect: <connection refused>", errors.New("get"))
+	st.world.Fail(func(op string, id object.ID) error {
+		if op == "list" || op == "watch" {
+			return lost
+		}
+		return nil
+	})
+	lines := b.stream("/live")
+	st.world.Lose()
+	lines.event()
+	st.clock.pass(3 * time.Minute)
+	a := b.get("/")
+	for !strings.Contains(a.body, "refused") { // at first the connection is what was lost
+		lines.event()
+		a = b.get("/")
+	}
+	for _, want := range []string{"/shop/web", `class="stale"`, "Kustomization: not as it is now, for 3m", "&lt;connection refused&gt;"} {
+		if !strings.Contains(a.body, want) {
+			t.Errorf("no %q in\n%s", want, a.body)
+		}
+	}
+	st.world.Fail(nil)
+	for !strings.Contains(a.body, "Fleet") || strings.Contains(a.body, `class="stale"`) {
+		lines.event()
+		a = b.get("/")
+	}
+}
+
+// A stream is what a page hears.
+type stream struct {
+	t     testing.TB
+	body  *bufio.Scanner
+	close func()
+}
+
+// stream opens a stream that ends with the test.
+func (b *caller) stream(path string) *stream {
+	b.st.t.Helper()
+	resp, err := b.Do(b.request("GET", path, "").WithContext(b.st.t.Context()))
+	if err != nil {
+		b.st.t.Fatal(err)
+	}
+	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != eventStream {
+		b.st.t.Fatalf("%s: %s", path, resp.Status)
+	}
+	shut := func() { _ = resp.Body.Close() }
+	b.st.t.Cleanup(shut)
+	return &stream{b.st.t, bufio.NewScanner(resp.Body), shut}
+}
+
+// event returns the next event's first line; "" is the end.
+func (s *stream) event() string {
+	for s.body.Scan() {
+		if line := s.body.Text(); strings.HasPrefix(line, "event:") {
+			return line
+		}
+	}
+	return ""
+}
