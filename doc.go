@@ -25,7 +25,7 @@
 //
 // Package source names things that can move, a [source.Ref] such as a branch,
 // things that can't, a [source.Revision], and the tree at one, a
-// [source.Snapshot]. A [source.Feed] is a source that is kept fresh. Its Shape is
+// [source.Snapshot]. A [source.Historian] knows what led to a revision. A [source.Feed] is a source that is kept fresh. Its Shape is
 // how it wants its tree: Compose mounts parts of trees in each other, and Filter
 // leaves out what Flux's ignore rules leave out; neither copies anything. Package
 // source/unpack, on which several adapters stand, keeps the content of archives on
@@ -73,7 +73,8 @@
 //   - source/git fetches into one bare mirror for each repository, by the git
 //     program, and reads trees by object id; everybody reads what the server has
 //     let them have. It verifies signatures, puts submodules in their place, logs
-//     in as a GitHub App, and has ssh go by proxies.
+//     in as a GitHub App, and has ssh go by proxies. What led to a commit it
+//     fetches when somebody asks (log.go).
 //   - source/oci pulls images from registries, and has them prove who signed
 //     them; source/bucket has the objects in S3's buckets. What they have in
 //     common is in source/shared, which asks once for many, and source/web.

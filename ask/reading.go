@@ -213,12 +213,9 @@ func foreign(f source.Feed) bool { return f.Remote.Type == "artifact" }
 
 // fetch fetches the tree of a source at a revision, as [refAt] reads it.
 func (p *Reading) fetch(ctx context.Context, f source.Feed, revision string) (fs.FS, error) {
-	if f.Err != nil {
-		return nil, fmt.Errorf("%s: %w", f.Name, f.Err)
-	}
-	src, ok := p.gear.Sources[f.Remote.Type]
-	if !ok {
-		return nil, fmt.Errorf("%s: sources of type %q are not supported", f.Name, f.Remote.Type)
+	src, err := p.sourceOf(f)
+	if err != nil {
+		return nil, err
 	}
 	if foreign(f) && revision != "" {
 		return nil, fmt.Errorf("%s: others keep it, at %s alone: leave out --revision, or let --path stand for it", f.Name, f.Ref.Name)
@@ -234,6 +231,18 @@ func (p *Reading) fetch(ctx context.Context, f source.Feed, revision string) (fs
 	}
 	p.snaps[f.Name] = snap
 	return snap.Tree, nil
+}
+
+// sourceOf returns where a feed's content is had from.
+func (p *Reading) sourceOf(f source.Feed) (source.Source, error) {
+	if f.Err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Name, f.Err)
+	}
+	src, ok := p.gear.Sources[f.Remote.Type]
+	if !ok {
+		return nil, fmt.Errorf("%s: sources of type %q are not supported", f.Name, f.Remote.Type)
+	}
+	return src, nil
 }
 
 var commitID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)

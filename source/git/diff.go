@@ -3,6 +3,7 @@ package git
 import (
 	"bytes"
 	"io/fs"
+	"iter"
 	"path"
 
 	"github.com/sane-gitops/sane/trace"
@@ -50,26 +51,36 @@ func (d *difference) dir(name string, was, now []byte) {
 	if a.digest() != b.digest() {
 		d.add(name)
 	}
-	i, j := 0, 0
-	for i < len(a.at) || j < len(b.at) {
-		switch c := d.order(a, i, b, j); {
-		case c < 0:
-			d.entry(name, a.entry(i), entry{})
-			i++
-		case c > 0:
-			d.entry(name, entry{}, b.entry(j))
-			j++
-		default:
-			d.entry(name, a.entry(i), b.entry(j))
-			i++
-			j++
+	for was, now := range pairs(a, b) {
+		d.entry(name, was, now)
+	}
+}
+
+// pairs yields the entries of two trees in order of name, those of the same name
+// together. An entry without a name stands for none.
+func pairs(a, b *tree) iter.Seq2[entry, entry] {
+	return func(yield func(entry, entry) bool) {
+		for i, j := 0, 0; i < len(a.at) || j < len(b.at); {
+			var was, now entry
+			c := order(a, i, b, j)
+			if c <= 0 {
+				was = a.entry(i)
+				i++
+			}
+			if c >= 0 {
+				now = b.entry(j)
+				j++
+			}
+			if !yield(was, now) {
+				return
+			}
 		}
 	}
 }
 
 // order compares the names of the next entries of two trees; that of a tree at
 // its end comes last.
-func (d *difference) order(a *tree, i int, b *tree, j int) int {
+func order(a *tree, i int, b *tree, j int) int {
 	switch {
 	case i == len(a.at):
 		return 1

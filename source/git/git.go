@@ -194,7 +194,7 @@ func (s *Source) Close() error {
 	s.lists.Close()
 	s.work.Wait()
 	for _, m := range mirrors {
-		m.objects.close()
+		m.close()
 	}
 	return errors.Join(os.RemoveAll(s.temp), unlockDir(s.lock))
 }
@@ -310,29 +310,13 @@ func (s *Source) Fetch(ctx context.Context, at source.Remote, ref source.Ref, re
 }
 
 func (s *Source) fetch(ctx context.Context, at source.Remote, ref source.Ref, rev source.Revision) (*source.Snapshot, error) {
-	p, err := s.place(at)
+	v, err := s.visitOf(at, ref, rev)
 	if err != nil {
 		return nil, err
 	}
-	w, err := parseRef(ref)
-	if err != nil {
-		return nil, err
-	}
-	id, err := parseDigest(rev.Digest)
-	if err != nil {
-		return nil, err
-	}
-	if w.constraint != nil { // the tag that was chosen is in the revision's name
-		tag, _, _ := strings.Cut(rev.Name, "@")
-		w.ref = "refs/tags/" + tag
-	}
-	r, err := s.remote(p)
-	if err != nil {
-		return nil, err
-	}
+	p := v.p
 	ctx, cancel := context.WithTimeoutCause(ctx, p.timeout, errSlow(p.timeout))
 	defer cancel()
-	v := visit{by: r, p: p, want: w, id: id}
 	t, err := s.snapshot(ctx, v)
 	if err != nil {
 		return nil, err
@@ -350,6 +334,31 @@ func (s *Source) fetch(ctx context.Context, at source.Remote, ref source.Ref, re
 		}
 	}
 	return snap, nil
+}
+
+// visitOf returns the visit that is for a revision of a ref.
+func (s *Source) visitOf(at source.Remote, ref source.Ref, rev source.Revision) (visit, error) {
+	p, err := s.place(at)
+	if err != nil {
+		return visit{}, err
+	}
+	w, err := parseRef(ref)
+	if err != nil {
+		return visit{}, err
+	}
+	id, err := parseDigest(rev.Digest)
+	if err != nil {
+		return visit{}, err
+	}
+	if w.constraint != nil { // the tag that was chosen is in the revision's name
+		tag, _, _ := strings.Cut(rev.Name, "@")
+		w.ref = "refs/tags/" + tag
+	}
+	r, err := s.remote(p)
+	if err != nil {
+		return visit{}, err
+	}
+	return visit{by: r, p: p, want: w, id: id}, nil
 }
 
 // Expire says that something has changed at url: the next Resolve will ask the

@@ -34,10 +34,11 @@ type mirror struct {
 	used    time.Time // by the last of them; guarded by the source's mu
 
 	mu      sync.Mutex
-	whole   map[string]bool // commits that are here with all their files
-	let     map[pass]bool   // who may read which
-	live    map[pass]int    // what snapshots can be read of, and how many
-	damaged bool            // something that should be here can't be read
+	whole   map[string]bool  // commits that are here with all their files
+	let     map[pass]bool    // who may read which
+	live    map[pass]int     // what snapshots can be read of, and how many
+	pasts   map[string]*past // by way in
+	damaged bool             // something that should be here can't be read
 }
 
 // A pass is that a way in may read a commit.
@@ -81,14 +82,18 @@ func (s *Source) enter(v visit) *mirror {
 	m, ok := s.mirrors[name]
 	if !ok {
 		dir := filepath.Join(s.Dir, name)
-		m = &mirror{src: s, url: v.p.url, dir: dir, idLen: len(v.id), turn: make(chan struct{}, 1),
-			objects: &catfile{src: s, dir: dir},
-			whole:   make(map[string]bool), let: make(map[pass]bool), live: make(map[pass]int)}
+		m = s.newMirror(v, dir)
 		s.mirrors[name] = m
 	}
 	m.callers++
 	m.used = s.Now()
 	return m
+}
+
+func (s *Source) newMirror(v visit, dir string) *mirror {
+	return &mirror{src: s, url: v.p.url, dir: dir, idLen: len(v.id), turn: make(chan struct{}, 1),
+		objects: &catfile{src: s, dir: dir},
+		whole:   make(map[string]bool), let: make(map[pass]bool), live: make(map[pass]int)}
 }
 
 func (s *Source) leave(m *mirror) {
@@ -274,9 +279,19 @@ func (m *mirror) create() error {
 	return nil
 }
 
-// wipe throws the mirror away. It holds turn.
-func (m *mirror) wipe() {
+// close ends what reads from the mirror.
+func (m *mirror) close() {
 	m.objects.close()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, h := range m.pasts {
+		h.objects.close()
+	}
+}
+
+// wipe throws the mirror away, with all pasts. It holds turn.
+func (m *mirror) wipe() {
+	m.close()
 	m.mu.Lock()
 	clear(m.whole)
 	clear(m.let)

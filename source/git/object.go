@@ -20,7 +20,10 @@ import (
 // A commit is what we need of a commit object.
 type commit struct {
 	source.Commit
-	tree []byte // id
+	committer string
+	authored  time.Time
+	tree      []byte   // id
+	parents   []string // hexadecimal ids
 }
 
 var errMalformed = errors.New("malformed object")
@@ -35,10 +38,15 @@ func parseCommit(data []byte) (c commit, err error) {
 			if c.tree, err = hex.DecodeString(string(value)); err != nil {
 				return commit{}, errMalformed
 			}
+		case "parent":
+			if !isID(string(value)) {
+				return commit{}, errMalformed
+			}
+			c.parents = append(c.parents, string(value))
 		case "author":
-			c.Author, _ = parsePerson(value)
+			c.Author, c.authored = parsePerson(value)
 		case "committer":
-			_, c.When = parsePerson(value)
+			c.committer, c.When = parsePerson(value)
 		}
 	}
 	subject, _, _ := strings.Cut(strings.TrimSpace(string(message)), "\n")

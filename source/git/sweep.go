@@ -25,7 +25,7 @@ func (s *Source) sweep() {
 	for name, m := range s.mirrors {
 		if m.callers == 0 && m.used.Before(limit) && !m.alive() {
 			delete(s.mirrors, name)
-			m.objects.close()
+			m.close()
 			out = append(out, s.discard(m.dir))
 		} else {
 			s.work.Go(m.sweep)
@@ -97,6 +97,7 @@ func (m *mirror) sweep() {
 		m.touch()
 	}
 	m.drop()
+	m.dropPasts()
 }
 
 // drop removes the refs that nobody has used for long, and that no snapshot was

@@ -142,14 +142,11 @@ func (s *Source) fetch(ctx context.Context, at source.Remote, ref source.Ref, re
 	if err != nil {
 		return nil, err
 	}
-	if _, err := parseDigest(rev.Digest); err != nil {
-		return nil, err
-	}
 	ctx, cancel := p.deadline(ctx)
 	defer cancel()
-	r, err := s.record(ctx, p, at.Proof, rev.Digest)
+	r, err := s.known(ctx, p, at.Proof, rev)
 	if err != nil {
-		return nil, p.failed(ctx, err)
+		return nil, err
 	}
 	layer, err := r.layer(ref.Layer)
 	if err != nil {
@@ -163,6 +160,15 @@ func (s *Source) fetch(ctx context.Context, at source.Remote, ref source.Ref, re
 		Revision: rev, Tree: tree, Proven: r.Proven,
 		Origin: r.Manifest.Annotations[origin], Metadata: r.Manifest.Annotations,
 	}, nil
+}
+
+// known returns what is known of the image at a revision.
+func (s *Source) known(ctx context.Context, p place, proof *source.Proof, rev source.Revision) (record, error) {
+	if _, err := parseDigest(rev.Digest); err != nil {
+		return record{}, err
+	}
+	r, err := s.record(ctx, p, proof, rev.Digest)
+	return r, p.failed(ctx, err)
 }
 
 // origin is the annotation that says what an image was made from.

@@ -187,8 +187,13 @@ func TestAnnotations(t *testing.T) {
 	said := map[string]string{"org.opencontainers.image.revision": "main@sha1:1f0c3d", "org.opencontainers.image.source": "https://example.com"}
 	_, err := r.Push("team/app", "v1", said, ociserver.Layer{Files: map[string]string{"a": "1"}})
 	must(t, err)
-	snap, err := get(t, open(t, t.TempDir(), -1), remoteOf(r), source.Ref{Tag: "v1"})
+	s := open(t, t.TempDir(), -1)
+	snap, err := get(t, s, remoteOf(r), source.Ref{Tag: "v1"})
 	must(t, err)
+	if log, err := s.History(t.Context(), remoteOf(r), source.Ref{Tag: "v1"}, snap.Revision, source.Query{}); err != nil || len(log.Entries) != 1 ||
+		log.Entries[0].ID != snap.Revision.Digest || log.Entries[0].Metadata["org.opencontainers.image.source"] != "https://example.com" {
+		t.Errorf("its history is %+v, %v", log, err)
+	}
 	if snap.Origin != "main@sha1:1f0c3d" || len(snap.Metadata) != 2 || snap.Proven != "" {
 		t.Errorf("the snapshot is %+v", snap)
 	}

@@ -36,6 +36,7 @@ func Run(t *testing.T, src source.Source, at source.Remote, publish func(branch 
 		{"many at once", (*kit).concurrent},
 		{"what is not there", (*kit).missing},
 		{"a stopped call ends", (*kit).stopped},
+		{"history begins with what is asked for", (*kit).history},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(k, t) })
 	}
@@ -250,5 +251,31 @@ func (k *kit) stopped(t *testing.T) {
 	}
 	if k.get(t, "main") == nil {
 		t.Error("no snapshot after a stopped call")
+	}
+}
+
+// history is for sources that have any.
+func (k *kit) history(t *testing.T) {
+	h, ok := k.src.(source.Historian)
+	if !ok {
+		t.Skip("it has none")
+	}
+	k.publish("history", map[string]string{"a": "1", "d/b": "1"})
+	one := k.get(t, "history").Revision
+	k.publish("history", map[string]string{"a": "1", "d/b": "2"})
+	two := k.get(t, "history").Revision
+	for _, rev := range []source.Revision{one, two, one} {
+		log, err := h.History(t.Context(), k.at, source.Ref{Branch: "history"}, rev, source.Query{})
+		if err != nil || len(log.Entries) == 0 || log.Entries[0].ID != rev.Digest || log.Looked == 0 {
+			t.Errorf("the history of %v is %+v, %v", rev, log, err)
+		}
+	}
+	log, err := h.History(t.Context(), k.at, source.Ref{Branch: "history"}, two, source.Query{Path: "none"})
+	if err != nil || len(log.Entries) != 0 {
+		t.Errorf("the history of what never was is %+v, %v", log, err)
+	}
+	nonsense := source.Revision{Name: "history@sha1:nonsense", Digest: "sha1:nonsense"}
+	if _, err := h.History(t.Context(), k.at, source.Ref{Branch: "history"}, nonsense, source.Query{}); err == nil {
+		t.Error("the history of nonsense gives no error")
 	}
 }
