@@ -68,7 +68,8 @@ type Config struct {
 // [render.Keeper] does.
 type Renderer interface {
 	Render(ctx context.Context, key string, in render.Input) (res render.Result, fresh bool, err error)
-	Touched(key string, names map[string]bool) bool
+	Touched(names map[string]bool) (keys map[string]bool)
+	Kept(key string) bool
 	Objects(ctx context.Context, res render.Result) ([]object.Object, error)
 	Forget(key string)
 }
@@ -119,7 +120,10 @@ func (x index[K]) remove(k K, u unit.Name) {
 }
 
 // of returns the units that refer to k, in order of name.
-func (x index[K]) of(k K) []unit.Name {
+func (x index[K]) of(k K) []unit.Name { return inOrder(x.all(k)) }
+
+// all returns the units that refer to k, in no order.
+func (x index[K]) all(k K) []unit.Name {
 	if len(x[k]) == 0 {
 		return nil
 	}
@@ -127,6 +131,10 @@ func (x index[K]) of(k K) []unit.Name {
 	for u := range x[k] {
 		all = append(all, u.Value())
 	}
+	return all
+}
+
+func inOrder(all []unit.Name) []unit.Name {
 	slices.SortFunc(all, func(a, b unit.Name) int { return object.Compare(a.ID(), b.ID()) })
 	return all
 }

@@ -249,40 +249,83 @@ func (e *Engine) remember(ctx context.Context, name source.FeedName, f feed) tim
 // moved takes in what became of a feed and, where there is a new tree, has all
 // units that use it look at it, first those that it concerns.
 func (e *Engine) moved(name source.FeedName, was feed, st source.Status, m made, due time.Time) {
-	diff, same := difference(was, m)
+	if !e.follows(name, was, st, m, due) {
+		return
+	}
+	touched, known := e.touched(was, m)
+	var hurry, rest []unit.Name
+	for _, u := range e.usersOf(name) {
+		if known && !touched[u.String()] {
+			rest = append(rest, u)
+		} else {
+			hurry = append(hurry, u)
+		}
+	}
+	for _, u := range inOrder(hurry) {
+		e.unitQ.Add(u, changed)
+	}
+	for _, u := range inOrder(rest) {
+		e.unitQ.Add(u, e.calm(u))
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.recompose(name)
+}
+
+// follows takes in what became of a feed, and reports whether it has a new tree.
+func (e *Engine) follows(name source.FeedName, was feed, st source.Status, m made, due time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	f := e.feeds[name]
 	if f == nil {
-		return
+		return false
 	}
 	f.status, f.made, f.due = st, m, due
 	if f.fails++; st.Err == nil {
 		f.fails = 0
 	}
-	if m.tree == was.tree {
-		if was.due.IsZero() { // others may wait for this
-			e.recompose(name)
-		}
-		if f.foreign && !sameError(was.status.Err, st.Err) { // nobody else can say so
-			for _, u := range e.users.of(name) {
-				e.unitQ.Add(u, changed)
-			}
-		}
-		return
+	if m.tree != was.tree {
+		return true
 	}
-	var rest []unit.Name
-	for _, u := range e.users.of(name) {
-		if same && e.units[u].status.Ready() && !e.c.Renderer.Touched(u.String(), diff) {
-			rest = append(rest, u)
-		} else {
+	if was.due.IsZero() { // others may wait for this
+		e.recompose(name)
+	}
+	if f.foreign && !sameError(was.status.Err, st.Err) { // nobody else can say so
+		for _, u := range e.users.of(name) {
 			e.unitQ.Add(u, changed)
 		}
 	}
-	for _, u := range rest { // after all that are in a hurry
-		e.unitQ.Add(u, unchanged)
+	return false
+}
+
+// usersOf returns the units that use a feed, in no order.
+func (e *Engine) usersOf(name source.FeedName) []unit.Name {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.users.all(name)
+}
+
+// touched returns the units, by their keys, that have read what differs between
+// a feed's tree and the one before, if that can be told.
+func (e *Engine) touched(was feed, m made) (keys map[string]bool, ok bool) {
+	diff, ok := difference(was, m)
+	if !ok {
+		return nil, false
 	}
-	e.recompose(name)
+	return e.c.Renderer.Touched(diff), true
+}
+
+// calm returns how urgent it is to look at a unit that has read nothing of what
+// differs: it may have failed, or what it read may not be known.
+func (e *Engine) calm(u unit.Name) priority {
+	e.mu.Lock()
+	k := e.units[u]
+	ready := k != nil && k.status.Ready()
+	e.mu.Unlock()
+	if ready && e.c.Renderer.Kept(u.String()) {
+		return unchanged
+	}
+	return changed
 }
 
 // fewChanges is the number of changed names up to which a new revision is

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
 	"sync"
 
@@ -127,15 +128,31 @@ func (k *Keeper) Render(ctx context.Context, key string, in Input) (res Result, 
 	return res, true, err
 }
 
-// Touched reports whether what is kept for a key may not hold any more after a
-// change of the tree that can be seen under the given names only; see
-// [trace.Differ]. It costs next to nothing, and is no substitute for Render: it
-// does not know from which tree to which the change went.
-func (k *Keeper) Touched(key string, names map[string]bool) bool {
+// Touched returns the keys whose results may not hold any more after a change of
+// the tree that can be seen under the given names only; see [trace.Differ]. It
+// costs next to nothing, and is no substitute for Render: it does not know from
+// which tree to which the change went.
+func (k *Keeper) Touched(names map[string]bool) map[string]bool {
 	k.mu.Lock()
-	e, ok := k.index.entries[key]
-	k.mu.Unlock()
-	return !ok || e.reads.touched(names)
+	defer k.mu.Unlock()
+	keys := make(map[string]bool)
+	for name := range names {
+		k.index.where.around(name, func(key string) {
+			if _, asked := keys[key]; !asked {
+				keys[key] = k.index.entries[key].reads.touched(names)
+			}
+		})
+	}
+	maps.DeleteFunc(keys, func(_ string, touched bool) bool { return !touched })
+	return keys
+}
+
+// Kept reports whether anything is kept for a key.
+func (k *Keeper) Kept(key string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, ok := k.index.entries[key]
+	return ok
 }
 
 // render renders anew and keeps what comes of it.

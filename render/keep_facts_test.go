@@ -72,7 +72,7 @@ func TestTouchedByFilesOnly(t *testing.T) {
 	k := keeper(t, substituting, "")
 	in := render.Input{Tree: fstest.MapFS{"a.yaml": {Data: []byte(cm("a", "${a}"))}}, Recipe: render.Recipe{Dir: ".", Substitute: &render.Step{}}, Facts: known("a=1")}
 	k.Render(t.Context(), "u", in)
-	if k.Touched("u", map[string]bool{render.Var("a"): true}) || !k.Touched("u", map[string]bool{"a.yaml": true}) {
+	if k.Touched(map[string]bool{render.Var("a"): true})["u"] || !k.Touched(map[string]bool{"a.yaml": true})["u"] {
 		t.Error("the file a.yaml matters, and a file called as the fact does not")
 	}
 }

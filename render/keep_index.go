@@ -22,6 +22,7 @@ import (
 // is broken ends the file: it was being written when the program ended.
 type index struct {
 	entries map[string]kept
+	where   where // the entries' reads
 
 	path string   // "" if it is in memory only
 	file *os.File // nil likewise
@@ -32,7 +33,7 @@ type index struct {
 const indexHeader = "sane rendered 2\n"
 
 func openIndex(dir string) (index, error) {
-	x := index{entries: make(map[string]kept)}
+	x := index{entries: make(map[string]kept), where: make(where)}
 	if dir == "" {
 		return x, nil
 	}
@@ -42,6 +43,9 @@ func openIndex(dir string) (index, error) {
 		return x, err
 	}
 	x.load(data)
+	for key, e := range x.entries {
+		x.where.add(key, e.reads)
+	}
 	return x, x.rewrite()
 }
 
@@ -111,6 +115,10 @@ func record(b []byte, key string, e *kept) []byte {
 func (x *index) set(key string, e kept) error {
 	old, ok := x.entries[key]
 	x.entries[key] = e
+	if !ok || old.reads.asked != e.reads.asked {
+		x.where.remove(key, old.reads)
+		x.where.add(key, e.reads)
+	}
 	if ok && !old.sealed {
 		x.live -= int64(len(record(nil, key, &old)))
 	}
@@ -126,6 +134,7 @@ func (x *index) set(key string, e kept) error {
 func (x *index) forget(key string) error {
 	old := x.entries[key]
 	delete(x.entries, key)
+	x.where.remove(key, old.reads)
 	if old.sealed {
 		return nil
 	}
