@@ -46,8 +46,8 @@ func (p *Reading) Concerns(u unit.Unit, e source.Entry) (yes, sure bool) {
 	if len(e.Changes) == 0 {
 		return false, true
 	}
-	if p.equip() == nil && !p.gear.Renderer.Touched(u.Name.String(), nil) {
-		yes := p.gear.Renderer.Touched(u.Name.String(), reads(e))
+	if key := u.Name.String(); p.equip() == nil && p.gear.Renderer.Kept(key) {
+		yes := p.gear.Renderer.Touched(reads(e))[key]
 		return yes, yes || !e.Cut
 	}
 	for _, c := range e.Changes {

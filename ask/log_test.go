@@ -1,6 +1,7 @@
 package ask
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/sane-gitops/sane/engine"
@@ -15,16 +16,11 @@ type readsOf struct {
 	names []string
 }
 
-func (r readsOf) Touched(key string, names map[string]bool) bool {
-	if key != (unit.Name{Name: "kept"}).String() {
-		return true
-	}
-	for _, n := range r.names {
-		if names[n] {
-			return true
-		}
-	}
-	return false
+func (r readsOf) Kept(key string) bool { return key == (unit.Name{Name: "kept"}).String() }
+
+func (r readsOf) Touched(names map[string]bool) map[string]bool {
+	touched := slices.ContainsFunc(r.names, func(n string) bool { return names[n] })
+	return map[string]bool{unit.Name{Name: "kept"}.String(): touched}
 }
 
 func TestConcerns(t *testing.T) {
