@@ -1,10 +1,12 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -46,16 +48,47 @@ func (a Amazon) Sign(r *http.Request, body []byte, region, service string, now t
 		r.Header.Set("X-Amz-Security-Token", a.Session)
 	}
 	names, lines := headers(r)
-	request := strings.Join([]string{
-		r.Method, pathOf(r.URL), strings.ReplaceAll(r.URL.Query().Encode(), "+", "%20"), lines, names, hash(body),
-	}, "\n")
-	scope := strings.Join([]string{at[:8], region, service, "aws4_request"}, "/")
+	request := strings.Join([]string{r.Method, pathOf(r.URL), queryOf(r.URL), lines, names, hash(body)}, "\n")
+	scope := scopeOf(at, region, service)
+	r.Header.Set("Authorization", fmt.Sprintf("%s Credential=%s/%s, SignedHeaders=%s, Signature=%x", amazonScheme, a.ID, scope, names, a.proof(at, scope, request)))
+}
+
+// presigned returns a URL that lets whoever has it make the request r within a
+// minute, with no headers but those that r has.
+func (a Amazon) presigned(r *http.Request, region, service string, now time.Time) string {
+	at := now.UTC().Format(stamp)
+	scope := scopeOf(at, region, service)
+	names, lines := headers(r)
+	u := *r.URL
+	q := u.Query()
+	q.Set("X-Amz-Algorithm", amazonScheme)
+	q.Set("X-Amz-Credential", a.ID+"/"+scope)
+	q.Set("X-Amz-Date", at)
+	q.Set("X-Amz-Expires", "60")
+	q.Set("X-Amz-SignedHeaders", names)
+	if a.Session != "" {
+		q.Set("X-Amz-Security-Token", a.Session)
+	}
+	u.RawQuery = q.Encode()
+	request := strings.Join([]string{r.Method, pathOf(&u), queryOf(&u), lines, names, hash(nil)}, "\n")
+	u.RawQuery = queryOf(&u) + "&X-Amz-Signature=" + hex.EncodeToString(a.proof(at, scope, request))
+	return u.String()
+}
+
+const amazonScheme = "AWS4-HMAC-SHA256"
+
+// scopeOf returns what a signature is good for.
+func scopeOf(at, region, service string) string {
+	return strings.Join([]string{at[:8], region, service, "aws4_request"}, "/")
+}
+
+// proof returns the signature of a request in the form in which it is signed.
+func (a Amazon) proof(at, scope, request string) []byte {
 	key := []byte("AWS4" + a.Secret)
 	for part := range strings.SplitSeq(scope, "/") {
 		key = mac(key, part)
 	}
-	proof := mac(key, strings.Join([]string{"AWS4-HMAC-SHA256", at, scope, hash([]byte(request))}, "\n"))
-	r.Header.Set("Authorization", fmt.Sprintf("AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%x", a.ID, scope, names, proof))
+	return mac(key, strings.Join([]string{amazonScheme, at, scope, hash([]byte(request))}, "\n"))
 }
 
 // headers returns the names of a request's headers, and the headers as they are
@@ -87,6 +120,8 @@ func pathOf(u *url.URL) string {
 	return "/"
 }
 
+func queryOf(u *url.URL) string { return strings.ReplaceAll(u.Query().Encode(), "+", "%20") }
+
 func hash(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
@@ -98,57 +133,94 @@ func mac(key []byte, text string) []byte {
 	return h.Sum(nil)
 }
 
-var region = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
+var amazonRegion = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+)+-[0-9]+$`)
 
 // AmazonHost returns where Amazon has a service in a region, of one of its
-// partitions: "aws", "aws-cn" and "aws-us-gov".
-func AmazonHost(service, partition, in string) (string, error) {
-	if !region.MatchString(in) {
-		return "", fmt.Errorf("%q is no region of Amazon's", in)
+// partitions: "aws", "aws-cn", "aws-us-gov" and "aws-eusc".
+func AmazonHost(service, partition, region string) (string, error) {
+	if !amazonRegion.MatchString(region) {
+		return "", fmt.Errorf("%q is no region of Amazon's", region)
 	}
 	switch partition {
 	case "aws", "aws-us-gov":
-		return service + "." + in + ".amazonaws.com", nil
+		return service + "." + region + ".amazonaws.com", nil
 	case "aws-cn":
-		return service + "." + in + ".amazonaws.com.cn", nil
+		return service + "." + region + ".amazonaws.com.cn", nil
+	case "aws-eusc":
+		return service + "." + region + ".amazonaws.eu", nil
 	}
 	return "", fmt.Errorf("%q is no partition of Amazon's that is known", partition)
 }
 
 // Assume returns an access key of a role, for an hour, from the STS at host.
 func (a Amazon) Assume(ctx context.Context, c *http.Client, host, region, role string, now time.Time) (Amazon, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+host+"/", nil)
-	if err != nil {
-		return Amazon{}, err
-	}
-	form := url.Values{"Action": {"AssumeRole"}, "Version": {"2011-06-15"}, "RoleArn": {role}, "RoleSessionName": {"sane"}}.Encode()
-	r = withBody(r, form)
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
-	a.Sign(r, []byte(form), region, "sts", now)
-	data, err := Send(c, r)
-	if err != nil {
-		return Amazon{}, fmt.Errorf("assume the role %s: %w", role, amazonWords(err))
-	}
-	var answer struct {
-		ID      string `xml:"AssumeRoleResult>Credentials>AccessKeyId"`
-		Secret  string `xml:"AssumeRoleResult>Credentials>SecretAccessKey"`
-		Session string `xml:"AssumeRoleResult>Credentials>SessionToken"`
-	}
-	if xml.Unmarshal(data, &answer) != nil || answer.ID == "" || answer.Secret == "" {
-		return Amazon{}, fmt.Errorf("assume the role %s: the answer holds no access key", role)
-	}
-	return Amazon(answer), nil
+	form := url.Values{"Action": {"AssumeRole"}, "RoleArn": {role}, "RoleSessionName": {"sane"}}
+	k, err := askSTS(ctx, c, "https://"+host+"/", form, func(r *http.Request, body []byte) { a.Sign(r, body, region, "sts", now) })
+	return k.Amazon, err
 }
 
-// amazonWords returns err with what STS says of it.
+// An amazonKey is an access key and when it ends.
+type amazonKey struct {
+	Amazon
+	until time.Time
+}
+
+// askSTS asks the STS at a URL for an access key of a role. sign adds what lets
+// us in, if it is not nil.
+func askSTS(ctx context.Context, c *http.Client, at string, form url.Values, sign func(r *http.Request, body []byte)) (amazonKey, error) {
+	role := form.Get("RoleArn")
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, at, nil)
+	if err != nil {
+		return amazonKey{}, denial("where Amazon's STS is is no URL")
+	}
+	form.Set("Version", "2011-06-15")
+	body := form.Encode()
+	r = withBody(r, body)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
+	if sign != nil {
+		sign(r, []byte(body))
+	}
+	data, err := Send(c, r)
+	if err != nil {
+		return amazonKey{}, fmt.Errorf("assume the role %s: %w", role, amazonWords(err))
+	}
+	type credentials struct {
+		ID      string    `xml:"AccessKeyId"`
+		Secret  string    `xml:"SecretAccessKey"`
+		Session string    `xml:"SessionToken"`
+		Until   time.Time `xml:"Expiration"`
+	}
+	var answer struct {
+		Own credentials `xml:"AssumeRoleResult>Credentials"`
+		Web credentials `xml:"AssumeRoleWithWebIdentityResult>Credentials"`
+	}
+	err = xml.Unmarshal(data, &answer)
+	got := cmp.Or(answer.Own, answer.Web)
+	if err != nil || got.ID == "" || got.Secret == "" {
+		return amazonKey{}, fmt.Errorf("assume the role %s: the answer holds no access key", role)
+	}
+	return amazonKey{Amazon{got.ID, got.Secret, got.Session}, got.Until}, nil
+}
+
+// amazonWords returns err with what Amazon says of it, in XML or in JSON.
 func amazonWords(err error) error {
-	var r *Refusal
+	r, ok := refusalIn(err)
+	if !ok {
+		return err
+	}
 	var said struct {
 		Code    string `xml:"Error>Code"`
 		Message string `xml:"Error>Message"`
 	}
-	if errors.As(err, &r) && xml.Unmarshal(r.Body, &said) == nil && said.Code != "" {
+	if xml.Unmarshal(r.Body, &said) == nil && said.Code != "" {
 		return fmt.Errorf("%w: %s", err, Words(said.Code+": "+said.Message))
+	}
+	var told struct {
+		Type    string `json:"__type"`
+		Message string
+	}
+	if json.Unmarshal(r.Body, &told) == nil && told.Type+told.Message != "" {
+		return fmt.Errorf("%w: %s", err, Words(strings.Trim(told.Type+": "+told.Message, ": ")))
 	}
 	return err
 }

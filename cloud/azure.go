@@ -62,8 +62,14 @@ func (a Azure) Secret() string { return a.secret }
 // Token asks for a token that is good for a resource, such as
 // "https://vault.azure.net".
 func (a Azure) Token(ctx context.Context, c *http.Client, resource string, now time.Time) (Token, error) {
+	return a.ask(ctx, c, resource+"/.default", url.Values{"client_secret": {a.secret}}, now)
+}
+
+// ask asks for a token by what proves that we are the application.
+func (a Azure) ask(ctx context.Context, c *http.Client, scope string, proof url.Values, now time.Time) (Token, error) {
 	at := a.authority + url.PathEscape(a.Tenant) + "/oauth2/v2.0/token"
-	return tokenFrom(ctx, c, at, url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {a.Client}, "client_secret": {a.secret}, "scope": {resource + "/.default"},
-	}, now)
+	proof.Set("grant_type", "client_credentials")
+	proof.Set("client_id", a.Client)
+	proof.Set("scope", scope)
+	return tokenFrom(ctx, c, at, proof, now)
 }

@@ -80,6 +80,11 @@ func (r *Refusal) Error() string {
 	return text
 }
 
+func refusalIn(err error) (r *Refusal, ok bool) {
+	ok = errors.As(err, &r)
+	return r, ok
+}
+
 // Send makes a request and returns what it is answered with 200. What is
 // answered otherwise is a [*Refusal]. Errors do not tell the URL.
 func Send(c *http.Client, r *http.Request) ([]byte, error) {

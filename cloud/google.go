@@ -78,24 +78,33 @@ func tokenFrom(ctx context.Context, c *http.Client, at string, form url.Values, 
 	if err != nil {
 		return Token{}, fmt.Errorf("ask %s for a token: %w", r.URL.Host, oauthWords(err))
 	}
+	t, err := readToken(data, now)
+	if err != nil {
+		return t, fmt.Errorf("ask %s for a token: %w", r.URL.Host, err)
+	}
+	return t, nil
+}
+
+// readToken reads a token as OAuth servers give it out.
+func readToken(data []byte, now time.Time) (Token, error) {
 	var answer struct {
 		Token string `json:"access_token"`
 		For   int64  `json:"expires_in"` // seconds
 	}
 	if json.Unmarshal(data, &answer) != nil || answer.Token == "" {
-		return Token{}, fmt.Errorf("ask %s for a token: there is none in the answer", r.URL.Host)
+		return Token{}, errors.New("there is none in the answer")
 	}
 	return Token{answer.Token, now.Add(time.Duration(answer.For) * time.Second)}, nil
 }
 
 // oauthWords returns err with what an OAuth server says of it.
 func oauthWords(err error) error {
-	var r *Refusal
+	r, ok := refusalIn(err)
 	var said struct {
 		Code    string `json:"error"`
 		Message string `json:"error_description"`
 	}
-	if errors.As(err, &r) && json.Unmarshal(r.Body, &said) == nil && said.Code != "" {
+	if ok && json.Unmarshal(r.Body, &said) == nil && said.Code != "" {
 		return fmt.Errorf("%w: %s", err, Words(said.Code+": "+said.Message))
 	}
 	return err
