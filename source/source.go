@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/sane-gitops/sane/cloud"
 	"github.com/sane-gitops/sane/digest"
 )
 
@@ -48,8 +49,8 @@ type Access struct {
 	Cert, Key          []byte // TLS client certificate and its key, PEM
 	Proxy              string // URL of an HTTP or a SOCKS5 proxy, with user and password if it wants them
 	Issuer             *Issuer
-	App                *App   // who gets in by a token that it asks for; nil means nobody
-	Cloud              string // whose tokens this program gets by what it runs as: Azure; "" means none
+	App                *App           // who gets in by a token that it asks for; nil means nobody
+	Cloud              cloud.Identity // by whose tokens of a cloud; the zero one is nobody's
 }
 
 // An Issuer gives out credentials for a while.
@@ -58,9 +59,6 @@ type Issuer struct {
 	Endpoint string // a URL; "" means where the machine that we run on says
 	Access   Access // to get in there
 }
-
-// Azure is a cloud; see Access.
-const Azure = "azure"
 
 // An App is a GitHub App. Like an Access it is secret.
 type App struct {

@@ -97,7 +97,7 @@ func connect(d cli.Dial) (*cli.Place, error) {
 }
 
 func equip(p *cli.Place, e cli.Equipment) (*cli.Gear, error) {
-	sources, closeSources, err := sources(e)
+	sources, closeSources, err := sources(p, e)
 	if err != nil {
 		return nil, err
 	}

@@ -17,12 +17,12 @@ import (
 )
 
 // sources returns all sources, by source.Remote.Type, and what closes them.
-func sources(e cli.Equipment) (map[string]source.Source, func() error, error) {
+func sources(p *cli.Place, e cli.Equipment) (map[string]source.Source, func() error, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, nil, err
 	}
-	repos, err := git.New(git.Config{Dir: filepath.Join(e.Dir, "git"), Tunnel: []string{self, tunnelCommand}, Log: e.Log})
+	repos, err := git.New(git.Config{Dir: filepath.Join(e.Dir, "git"), Office: p.Office, Tunnel: []string{self, tunnelCommand}, Log: e.Log})
 	if err != nil {
 		return nil, nil, err
 	}

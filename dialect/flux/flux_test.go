@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 	"sigs.k8s.io/yaml"
 
+	"github.com/sane-gitops/sane/cloud"
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/dialect/flux"
 	"github.com/sane-gitops/sane/digest"
@@ -219,11 +220,18 @@ func accessOf(a source.Access) map[string]string {
 		app = strings.Join([]string{a.ID, a.Installation, a.Owner, string(a.Key), a.API}, " | ")
 	}
 	return filled(map[string]string{
-		"app": app, "cloud": a.Cloud,
+		"app": app, "cloud": cloudOf(a.Cloud),
 		"username": a.Username, "password": a.Password, "bearer": a.Bearer,
 		"cert": string(a.Cert), "key": string(a.Key), "proxy": a.Proxy, "issuer": issuerOf(a.Issuer),
 		"ca": string(a.CA), "identity": string(a.Identity), "knownHosts": string(a.KnownHosts),
 	})
+}
+
+func cloudOf(id cloud.Identity) string {
+	if id == (cloud.Identity{}) {
+		return ""
+	}
+	return fmt.Sprintf("%+v", id)
 }
 
 // filled returns m without what is empty.

@@ -61,8 +61,10 @@ func (f flux) letIn(feed *source.Feed, repo sourcev1.GitRepository, at *url.URL,
 	if feed.Remote.Access, feed.Err = login.access(at); feed.Err != nil {
 		return nil
 	}
-	if repo.Spec.Provider == sourcev1.GitProviderAzure {
-		feed.Remote.Access.Cloud = source.Azure
+	if inCloud(repo.Spec.Provider) {
+		if err := f.cloudOf(feed, repo.Spec.Provider, repo.Spec.ServiceAccountName, r); err != nil || feed.Err != nil {
+			return err
+		}
 	}
 	if feed.Remote.Access.Proxy, feed.Err = way.proxy(); feed.Err != nil {
 		return nil
@@ -130,10 +132,15 @@ func whyNot(s string, err error) string {
 	return " '" + s + "': " + e.Err.Error()
 }
 
-// unfollowable returns an error that names what in spec is not supported yet.
+// inCloud reports whether it is a cloud that lets in at a provider.
+func inCloud(provider string) bool {
+	return provider == sourcev1.GitProviderAzure || provider == sourcev1.GitProviderAWS
+}
+
+// unfollowable returns why spec can't be followed.
 func unfollowable(spec sourcev1.GitRepositorySpec) error {
-	return unsupported(
-		field{"spec.provider '" + spec.Provider + "'", spec.Provider == sourcev1.GitProviderAWS},
-		field{"spec.serviceAccountName", spec.ServiceAccountName != ""},
-	)
+	if spec.ServiceAccountName != "" && !inCloud(spec.Provider) {
+		return refuse(badProvider, nil, "serviceAccountName can only be set when provider is 'azure' or 'aws'")
+	}
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 
+	"github.com/sane-gitops/sane/cloud"
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
@@ -143,10 +144,11 @@ func (s secret) app() (*source.App, error) {
 func (s secret) fits(provider string, at *url.URL) error {
 	github := provider == sourcev1.GitProviderGitHub
 	switch {
-	case provider == sourcev1.GitProviderAzure && !isAzure(at):
-		return refuse(badProvider, nil, "provider azure is for https urls at dev.azure.com and visualstudio.com: its token is sent nowhere else")
-	case provider == sourcev1.GitProviderAzure && s.hasAny([]string{"ca.crt", "caFile"}):
-		return refuse(badProvider, nil, "secretRef '%s' has a ca.crt, which provider azure does not trust: whoever chose it could read its token", s.name)
+	case inCloud(provider) && !cloud.HasGit(provider, at):
+		where := map[string]string{sourcev1.GitProviderAzure: "dev.azure.com and visualstudio.com", sourcev1.GitProviderAWS: "git-codecommit.REGION.amazonaws.com"}
+		return refuse(badProvider, nil, "provider %s is for https urls at %s: its token is sent nowhere else", provider, where[provider])
+	case inCloud(provider) && s.hasAny([]string{"ca.crt", "caFile"}):
+		return refuse(badProvider, nil, "secretRef '%s' has a ca.crt, which provider %s does not trust: whoever chose it could read its token", s.name, provider)
 	case github && s.name == "":
 		return refuse(badProvider, nil, "secretRef with github app data must be specified when provider is set to github")
 	case s.unreadable() != "":
@@ -159,12 +161,6 @@ func (s secret) fits(provider string, at *url.URL) error {
 		return refuse(badProvider, nil, "secretRef '%s' has github app data but provider is not set to github", s.name)
 	}
 	return nil
-}
-
-// isAzure reports whether a server is Azure DevOps.
-func isAzure(at *url.URL) bool {
-	host := strings.ToLower(at.Hostname())
-	return at.Scheme == "https" && (host == "dev.azure.com" || strings.HasSuffix(host, ".visualstudio.com"))
 }
 
 func (s secret) ssh(at *url.URL) (source.Access, error) {

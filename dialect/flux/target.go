@@ -78,7 +78,7 @@ func (f flux) login(namespace, name string, r dialect.Reader) (l unit.Login, ref
 	if u, err := url.Parse(l.Address); l.Address != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "") {
 		return wrong("has an 'address' that is no https URL")
 	}
-	l.Identity, refused, err = f.identity(provider, "kubeConfig: configmap '"+namespace+"/"+name+"': serviceAccountName", namespace, account, r)
+	l.Identity, refused, err = f.identity(claim{provider, "kubeConfig: configmap '" + namespace + "/" + name + "': serviceAccountName", namespace, account}, r)
 	if refused != nil {
 		l = unit.Login{}
 	}

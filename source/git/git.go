@@ -48,6 +48,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sane-gitops/sane/cloud"
 	"github.com/sane-gitops/sane/fault"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/source/shared"
@@ -63,12 +64,16 @@ type Config struct {
 	CacheBytes int64            // for parsed trees of all mirrors; 0 means 16 MiB
 	MaxFile    int64            // bytes of the largest file that is read; 0 means 32 MiB
 	AllowFile  bool             // allow file:// URLs, for tests
+	Office     *cloud.Office    // by which identities of clouds get in; nil means by the environment alone
 	Tunnel     []string         // the command of a process that calls Tunnel; nil means that ssh can't go by proxies
 	Log        *slog.Logger     // nil means no log
 	Now        func() time.Time // nil means time.Now
 }
 
 func (c Config) withDefaults() Config {
+	if c.Office == nil {
+		c.Office = cloud.NewOffice(cloud.OfficeConfig{Now: c.Now})
+	}
 	if c.Git == "" {
 		c.Git = "git"
 	}
@@ -105,6 +110,7 @@ type Source struct {
 	trees   *cache
 	lists   *shared.Answers[[]byte] // of refs, by remote and scope
 	tokens  tokens
+	known   string // the URL by which clouds know a repository, for tests
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc

@@ -67,17 +67,17 @@ func (ts *tokens) sweep(now time.Time) {
 
 // office returns where p gets its tokens from, or nil if it needs none.
 func (s *Source) office(p place) *office {
-	switch {
-	case p.access.App != nil:
+	if p.access.App != nil {
 		return s.githubOffice(p)
-	case p.access.Cloud == source.Azure:
-		return s.azureOffice(p)
 	}
 	return nil
 }
 
 // login returns p with the token by which it gets in, if it is by one.
 func (s *Source) login(ctx context.Context, p place) (place, error) {
+	if p.access.Cloud.Cloud != "" {
+		return s.cloudLogin(ctx, p)
+	}
 	o := s.office(p)
 	if o == nil {
 		return p, nil
@@ -99,6 +99,10 @@ func (s *Source) login(ctx context.Context, p place) (place, error) {
 // logout forgets the token by which a server did not let used in, so that the
 // next is a new one. It reports whether there was one.
 func (s *Source) logout(p, used place) bool {
+	if id := p.access.Cloud; id.Cloud != "" {
+		s.Office.ForgetGit(id)
+		return true
+	}
 	o := s.office(p)
 	if o == nil {
 		return false

@@ -74,7 +74,7 @@ func (p *place) takeUser(u *url.URL) {
 		u.User = url.User(name)
 		return
 	}
-	if p.access.Username == "" && p.access.Password == "" && p.access.Bearer == "" && p.access.App == nil && p.access.Cloud == "" {
+	if p.access.Username == "" && p.access.Password == "" && p.access.Bearer == "" && p.access.App == nil && p.access.Cloud.Cloud == "" {
 		p.access.Username, p.access.Password = name, password
 	}
 }
@@ -112,7 +112,7 @@ func (p place) key() string {
 	if a.App != nil {
 		app = *a.App
 	}
-	return named(p.url, a.Cloud, app.ID, app.Installation, app.Owner, string(app.Key), app.API, a.Username, a.Password, a.Bearer,
+	return named(p.url, a.Cloud.Cloud, a.Cloud.Account, a.Cloud.Role, a.Cloud.Pool, app.ID, app.Installation, app.Owner, string(app.Key), app.API, a.Username, a.Password, a.Bearer,
 		string(a.CA), string(a.Identity), string(a.KnownHosts), string(a.Cert), string(a.Key), a.Proxy)
 }
 

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/sane-gitops/sane/cloud"
 	"github.com/sane-gitops/sane/source"
 )
 
@@ -67,7 +68,8 @@ func Transport(a source.Access) (*http.Transport, error) {
 
 // Key names a way in, and gives nothing away.
 func Key(a source.Access, more ...string) string {
-	parts := append(more, a.Username, a.Password, a.Bearer, string(a.CA), string(a.Cert), string(a.Key), a.Proxy)
+	c := a.Cloud
+	parts := append(more, c.Cloud, c.Account, c.Role, c.Pool, a.Username, a.Password, a.Bearer, string(a.CA), string(a.Cert), string(a.Key), a.Proxy)
 	if i := a.Issuer; i != nil {
 		parts = append(parts, i.Type, i.Endpoint, Key(i.Access))
 	}
@@ -106,6 +108,14 @@ func Why(err error) string {
 		return u.Err.Error()
 	}
 	return err.Error()
+}
+
+// CloudFailed returns an error that says why a cloud did not let somebody in.
+func CloudFailed(err error) error {
+	if cloud.Denied(err) {
+		return Fail(source.ErrAuth, "%s", err)
+	}
+	return Fail(source.ErrNetwork, "%s", err)
 }
 
 // Hide removes a's secrets from text, if some server should repeat them.
