@@ -1,6 +1,7 @@
 # make demo   runs the program on a control plane of its own
 # make test   runs all tests
 # make lint   checks form
+# make screenshots takes the pictures that README.md shows
 # make update rewrites the answers in test data and the generated files
 
 export GOTOOLCHAIN = local
@@ -9,7 +10,7 @@ SHELL   = /bin/bash
 
 LDFLAGS = -s -w
 
-.PHONY: all demo test unit race scenario devcluster-test lint update bench clean
+.PHONY: all demo test unit race scenario devcluster-test lint screenshots update clean
 
 all: bin/sane
 
@@ -46,6 +47,11 @@ devcluster-test: bin/devcluster
 lint:
 	@test -z "$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))" || { gofmt -l $$(git ls-files -co --exclude-standard '*.go'); echo "gofmt these"; exit 1; }
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+screenshots: bin/sane bin/devcluster
+	dir=$$(mktemp -d) && trap "rm -rf $$dir" EXIT && export SHOTS=$$dir && \
+	$(GO) test -count=1 -run 'TestLooks$$' ./web && hack/with-devcluster $(GO) test -count=1 -run TestPages ./scenario && \
+	cp $$dir/fleet-1280-light.png docs/fleet.png && cp $$dir/unit.png docs/unit.png
 
 update:
 	$(GO) generate ./...

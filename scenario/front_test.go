@@ -161,12 +161,12 @@ func (p *program) metric(name string) string {
 
 // address returns where a controller serves something, or "" if it does not yet.
 func (p *program) address(of string) string {
-	started := p.says(`"msg":"started"`)
-	if len(started) == 0 {
+	told := p.says(`"` + of + `":"`)
+	if len(told) == 0 {
 		return ""
 	}
 	var line map[string]any
-	_ = json.Unmarshal([]byte(started[len(started)-1]), &line)
+	_ = json.Unmarshal([]byte(told[len(told)-1]), &line)
 	at, _ := line[of].(string)
 	return at
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
@@ -205,7 +207,8 @@ func (tab *Tab) Open(address string) {
 	tab.Do(chromedp.Navigate(address))
 }
 
-// Click clicks on what sel selects, and Fill types text into it.
+// Click clicks on what sel selects, and Fill puts text into it in place of what is
+// there.
 func (tab *Tab) Click(sel string) {
 	tab.t.Helper()
 	tab.Do(chromedp.Click(sel, chromedp.ByQuery))
@@ -213,7 +216,7 @@ func (tab *Tab) Click(sel string) {
 
 func (tab *Tab) Fill(sel, text string) {
 	tab.t.Helper()
-	tab.Do(chromedp.SetValue(sel, "", chromedp.ByQuery), chromedp.SendKeys(sel, text, chromedp.ByQuery))
+	tab.Do(chromedp.Focus(sel, chromedp.ByQuery), chromedp.Evaluate("document.activeElement.select()", nil), input.InsertText(text))
 }
 
 // Press types keys where the focus is.
@@ -222,9 +225,9 @@ func (tab *Tab) Press(keys string) {
 	tab.Do(chromedp.KeyEvent(keys))
 }
 
-// goneContext is what Chromium says if the page in which it was to look has given
-// way to the next one at that moment.
-const goneContext = "Cannot find context with specified id"
+// gone are what Chromium says if the page in which it was to look has given way to
+// the next one at that moment.
+var gone = regexp.MustCompile(`Cannot find context with specified id|Inspected target navigated or closed|Execution context was destroyed`)
 
 // Until waits until an expression of the page's is true.
 func (tab *Tab) Until(expr string) {
@@ -232,7 +235,7 @@ func (tab *Tab) Until(expr string) {
 	tab.Do(chromedp.ActionFunc(func(ctx context.Context) error {
 		for {
 			err := chromedp.Poll(expr, nil, chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(long)).Do(ctx)
-			if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), goneContext) {
+			if err == nil || ctx.Err() != nil || !gone.MatchString(err.Error()) {
 				return err
 			}
 		}
@@ -264,7 +267,7 @@ func (tab *Tab) sight() string {
 	ctx, cancel := context.WithTimeout(tab.ctx, 5*time.Second)
 	defer cancel()
 	var text string
-	if err := chromedp.Run(ctx, chromedp.Evaluate("location.href + '\\n' + document.body.innerText", &text)); err != nil {
+	if err := chromedp.Run(ctx, chromedp.Evaluate("location.href + '\\n' + document.body?.innerText", &text)); err != nil {
 		return err.Error()
 	}
 	return text

@@ -1,0 +1,179 @@
+package scenario
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sane-gitops/sane/internal/browser"
+	"github.com/sane-gitops/sane/internal/gitserver"
+)
+
+// TestPages: two people look at the same units, each as themselves: who may only
+// read is shown no button and no object that they may not get; who may do more
+// sees a push, undone drift, a difference and a held deletion through.
+func TestPages(t *testing.T) {
+	s := openAlone(t)
+	chrome := browser.Start(t)
+	p := s.controller(s.kubeconfig, t.TempDir(), "--web-addr", "127.0.0.1:0")
+
+	s.people()
+	first := s.commit(map[string]string{
+		"shop/web.yaml":    deployment("web", "web:1", 2, ""),
+		"shop/config.yaml": configMap("settings", "motd: hello") + configMap("other"),
+		"shop/secret.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: key, namespace: $NS}\nstringData: {password: first-of-all}\n",
+		"idle/a.yaml":      configMap("idle"),
+	})
+	s.feed()
+	s.unit("shop", "path: shop", "wait: true")
+	s.unit("idle", "path: idle")
+	s.ready("shop", first)
+	s.ready("idle", first)
+	site := "http://" + p.address("web")
+
+	// Who may read units and ConfigMaps.
+	guest := s.visit(chrome, site, "guest")
+	guest.Open(site + "/?namespace=" + s.ns)
+	guest.UntilText("shop")
+	guest.Audit()
+	guest.Fill("[data-search]", "idle")
+	guest.Until(`!document.querySelector("table.units").innerText.includes("shop") && location.search.includes("q=idle")`)
+	guest.Open(site + s.page("shop"))
+	guest.UntilText("What it has made")
+	text := guest.Text()
+	for _, button := range []string{"Reconcile", "Suspend", "Resume"} {
+		if strings.Contains(text, button) {
+			t.Errorf("a guest is offered %s:\n%s", button, text)
+		}
+	}
+	guest.Open(site + "/object/Secret/" + s.ns + "/key")
+	if text := guest.Text(); strings.Contains(text, "password") {
+		t.Errorf("a guest reads of a Secret:\n%s", text)
+	}
+	guest.Excuse("403")
+
+	// Who may do all in the namespace.
+	owner := s.visit(chrome, site, "owner")
+	owner.Open(site + s.page("shop"))
+	owner.UntilText("Reconcile")
+	owner.Until(state("ready"))
+	owner.Until(`document.querySelectorAll("svg.tree g.box").length >= 6`) // the unit, four objects, and what a Deployment makes
+	owner.Audit()
+	owner.Steady()
+
+	// A push that can't be healthy, and one that mends it.
+	s.push(map[string]string{"shop/web.yaml": deployment("web", "web:2", 2, "imagepull")})
+	owner.Until(state("progressing"))
+	owner.UntilText("ImagePullBackOff")
+	owner.Until(`document.querySelector("svg.tree g.box.is-failed")`)
+	s.shot(owner, "unit")
+	good := s.push(map[string]string{
+		"shop/web.yaml":    deployment("web", "web:3", 2, ""),
+		"shop/secret.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: key, namespace: $NS}\nstringData: {password: second-to-none}\n",
+	})
+	owner.Until(state("ready"))
+	owner.UntilText(short(good))
+
+	// Somebody's edit is undone, and told of.
+	s.patch(s.id(configMaps, "settings"), "mallory", `{"data":{"motd":"changed by hand"}}`)
+	s.has(s.id(configMaps, "settings"), "hello", "data", "motd")
+	s.event(s.unitID("shop"), "Progressing", "ConfigMap/$NS/settings configured")
+	owner.Open(site + s.page("shop"))
+	owner.Until(`document.getElementById("drift").innerText.includes("settings was changed")`)
+
+	// Two revisions, compared.
+	owner.Open(site + s.page("shop") + "/compare?from=" + first + "&to=" + good)
+	owner.UntilText("web:3")
+	text = owner.Text()
+	for _, w := range []string{"web:1", "key", "***"} {
+		if !strings.Contains(text, w) {
+			t.Errorf("the comparison has no %q:\n%s", w, text)
+		}
+	}
+	for _, w := range []string{"first-of-all", "second-to-none", "Zmlyc3Qtb2YtYWxs", "c2Vjb25kLXRvLW5vbmU"} {
+		if strings.Contains(text, w) {
+			t.Errorf("the comparison tells %q", w)
+		}
+	}
+
+	// A deletion that is held, and approved.
+	owner.Open(site + s.page("shop"))
+	empty := s.push(map[string]string{
+		"shop/web.yaml": gitserver.Delete, "shop/config.yaml": gitserver.Delete, "shop/secret.yaml": gitserver.Delete, "shop/README": "nothing here",
+	})
+	owner.Until(state("held"))
+	owner.Open(site + s.page("shop") + "/plan")
+	owner.Click("form.approve button")
+	s.ready("shop", empty)
+	s.gone(s.id(deployments, "web"))
+	owner.Open(site + s.page("shop"))
+	owner.Until(state("ready"))
+}
+
+// people makes two service accounts: guest may read units, sources and
+// ConfigMaps, owner may do all.
+func (s *scene) people() {
+	s.Helper()
+	s.apply(`
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: guest, namespace: $NS}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: owner, namespace: $NS}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: guest, namespace: $NS}
+rules:
+- {apiGroups: [kustomize.toolkit.fluxcd.io, source.toolkit.fluxcd.io], resources: ["*"], verbs: [get, list, watch]}
+- {apiGroups: [""], resources: [configmaps], verbs: [get, list, watch]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: guest, namespace: $NS}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: guest}
+subjects: [{kind: ServiceAccount, name: guest, namespace: $NS}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: owner, namespace: $NS}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}
+subjects: [{kind: ServiceAccount, name: owner, namespace: $NS}]
+`)
+}
+
+// visit returns a tab in which a service account has logged in by its token.
+func (s *scene) visit(chrome *browser.Browser, site, account string) *browser.Tab {
+	s.Helper()
+	token := strings.TrimSpace(s.run("create", "token", account))
+	tab := chrome.Tab(s.T, 1440, 1000, "light")
+	tab.Open(site + "/")
+	tab.UntilText("Bearer token")
+	tab.Audit()
+	tab.Fill("#token", token)
+	tab.Click("form[action='/login'] button")
+	tab.UntilText(account)
+	return tab
+}
+
+// page returns the path of a unit's page.
+func (s *scene) page(unit string) string { return "/unit/kustomization/" + s.ns + "/" + unit }
+
+// state is an expression that a unit's page is in a state.
+func state(name string) string { return `document.querySelector(".title .state.is-` + name + `")` }
+
+// short returns a revision as pages show it.
+func short(rev string) string {
+	branch, hash, _ := strings.Cut(rev, "@sha1:")
+	return branch + "@" + hash[:8]
+}
+
+// shot takes a picture if SHOTS names a directory for it.
+func (s *scene) shot(tab *browser.Tab, name string) {
+	if dir := os.Getenv("SHOTS"); dir != "" {
+		tab.Shot(filepath.Join(dir, name+".png"))
+	}
+}
