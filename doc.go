@@ -91,7 +91,8 @@
 //     cluster/clustertest, as sources pass source/sourcetest and renderers
 //     render/rendertest.
 //   - dialect/flux speaks GitRepository, OCIRepository, Bucket and Kustomization.
-//   - report/event writes Kubernetes events, report/webhook posts them.
+//   - report/event writes Kubernetes events, report/webhook posts them, and
+//     report/journal remembers them in a SQLite file. Nothing opens it yet.
 //   - commit puts paths of a repository back to what they were, in a commit that it
 //     makes without a work tree, signs as the user has it set up, and pushes without
 //     losing anybody else's.

@@ -47,6 +47,7 @@ var heavy = map[string]string{
 	"github.com/golang-jwt/jwt":                  "source/git",
 	"github.com/hiddeco/sshsig":                  "source/git",
 	"github.com/spf13/cobra":                     "cli",
+	"modernc.org/sqlite":                         "report/journal",
 	"github.com/prometheus/client_golang":        "cli",
 	"sigs.k8s.io/structured-merge-diff":          "plan",
 	"github.com/fluxcd/pkg/envsubst":             "render/substitute",

@@ -1,0 +1,274 @@
+// Package journal remembers what happened: to which unit or source, what was done
+// to which objects, and whose change was undone. It is an embedded SQLite that
+// nothing depends on but who reads it: what is lost of it is made up again from
+// what the cluster still tells.
+package journal
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/report"
+)
+
+// A Config says where a journal is kept, and how much of it.
+type Config struct {
+	Path string           // of its file; "" means that it is in memory
+	Age  time.Duration    // for how long something is remembered; 0 means 30 days
+	Size int64            // bytes that the file may have, about; 0 means 128 MiB
+	Now  func() time.Time // nil means time.Now
+	Log  *slog.Logger     // nil means none
+
+	Queue int // events that may wait to be written; 0 means 8192
+}
+
+// A Journal is a [report.Sink] that remembers. It is safe for use by several
+// goroutines at once.
+type Journal struct {
+	c       Config
+	queue   chan report.Event
+	dropped atomic.Int64
+	broken  chan struct{} // has one if a reader has found the file damaged
+
+	mu     sync.Mutex
+	store  *store        // guarded by mu, but not what it does
+	seen   int64         // guarded by mu; how often something was written
+	turned chan struct{} // guarded by mu; closed when that grows
+}
+
+// An Entry is one thing that happened.
+type Entry struct {
+	ID       int64
+	At       time.Time
+	Last     time.Time // when it was told last
+	Times    int       // that it was told in a row
+	About    object.ID // the unit or source
+	Kind     report.Kind
+	Severity report.Severity
+	Reason   string
+	Message  string
+	Revision string
+	Who      string // is behind it; "" if that is not known
+	Until    time.Time
+	Cluster  string          // "" is the one that we run in
+	Changes  []report.Change // to objects, or the first of them
+	More     int             // changes that are not in Changes
+
+	key  string // names what was not told to us but recalled; "" if it was told
+	bare bool   // it tells less than others do that tell the same
+}
+
+const (
+	mostChanges = 50
+	longest     = 4096 // bytes of a message
+	batch       = 500
+)
+
+// Open returns a journal, which is to be closed. A file that is damaged, or none
+// of ours, is set aside, and a new one begun.
+func Open(c Config) (*Journal, error) {
+	c.Age = cmp.Or(c.Age, 30*24*time.Hour)
+	c.Size = cmp.Or(c.Size, 128<<20)
+	c.Queue = cmp.Or(c.Queue, 8192)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	s, err := openStore(c)
+	if err != nil {
+		return nil, err
+	}
+	return &Journal{c: c, store: s, queue: make(chan report.Event, c.Queue), broken: make(chan struct{}, 1), turned: make(chan struct{})}, nil
+}
+
+// Close closes the file. Run must have ended.
+func (j *Journal) Close() error { return j.now().close() }
+
+func (j *Journal) now() *store {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.store
+}
+
+// Fresh reports whether nothing had been written before the journal was opened.
+func (j *Journal) Fresh() bool { return j.now().fresh }
+
+// Report implements [report.Sink]. An event that comes while the queue is full is
+// dropped, and so is one that is nothing to be remembered.
+func (j *Journal) Report(e report.Event) {
+	if e.Facts.Kind == "" {
+		return
+	}
+	select {
+	case j.queue <- e:
+	default:
+		j.dropped.Add(1)
+	}
+}
+
+// Dropped returns how many events were not remembered.
+func (j *Journal) Dropped() int64 { return j.dropped.Load() }
+
+// Run writes what it is told, many at a time, and forgets what is too old or too
+// much, until ctx is done. What waits then is written.
+func (j *Journal) Run(ctx context.Context) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	j.trim()
+	for {
+		select {
+		case e := <-j.queue:
+			j.take(e)
+		case <-tick.C:
+			j.trim()
+		case <-j.broken:
+			j.renew()
+		case <-ctx.Done():
+			for len(j.queue) > 0 {
+				j.take(<-j.queue)
+			}
+			return nil
+		}
+	}
+}
+
+// take writes e, and what waits behind it.
+func (j *Journal) take(e report.Event) {
+	events := []report.Event{e}
+	for len(events) < batch && len(j.queue) > 0 {
+		events = append(events, <-j.queue)
+	}
+	var all []Entry
+	for _, e := range events {
+		all = append(all, entriesOf(e)...)
+	}
+	if err := j.write(all); err != nil {
+		j.dropped.Add(int64(len(events)))
+		j.c.Log.Warn("journal: events dropped", "events", len(events), "error", err)
+	}
+}
+
+// write writes entries, all or none. If the file turns out to be damaged it is
+// set aside, and they are written into a new one.
+func (j *Journal) write(all []Entry) error {
+	err := j.now().write(all)
+	if damaged(err) && j.renew() {
+		err = j.now().write(all)
+	}
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.seen++
+	close(j.turned)
+	j.turned = make(chan struct{})
+	return nil
+}
+
+// renew begins a new file, and reports whether that went well.
+func (j *Journal) renew() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	_ = j.store.close() // it is damaged
+	setAside(j.c, "it is damaged")
+	s, err := openStore(j.c)
+	if err != nil {
+		j.c.Log.Error("journal: can't begin a new file", "error", err)
+		return false
+	}
+	j.store = s
+	return true
+}
+
+func (j *Journal) trim() {
+	if err := j.now().trim(j.c.Now().Add(-j.c.Age), j.c.Size); err != nil {
+		j.c.Log.Warn("journal: can't forget what is old", "error", err)
+	}
+}
+
+// Changes calls changed each time that something has been written, until ctx is
+// done.
+func (j *Journal) Changes(ctx context.Context, changed func()) {
+	for {
+		j.mu.Lock()
+		turned := j.turned
+		j.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return
+		case <-turned:
+			changed()
+		}
+	}
+}
+
+// entriesOf returns what is to be remembered of an event: changes of the source's
+// and changes that were undone are two things.
+func entriesOf(e report.Event) []Entry {
+	if e.Facts.Kind == "" {
+		return nil
+	}
+	x := Entry{
+		At: e.At, Last: e.At, Times: 1, About: about(e.About), Kind: e.Facts.Kind, Severity: e.Severity, Reason: e.Reason,
+		Message: shorten(e.Message), Revision: e.Facts.Revision, Who: e.Facts.Who, Until: e.Facts.Until, Cluster: e.Facts.Cluster,
+	}
+	if x.Severity == report.Trace {
+		x.Severity = report.Info
+	}
+	if x.Kind != report.Applied {
+		return []Entry{x.with(e.Facts.Changes)}
+	}
+	var made, undone []report.Change
+	for _, c := range e.Facts.Changes {
+		if c.Undid {
+			undone = append(undone, c)
+		} else {
+			made = append(made, c)
+		}
+	}
+	var all []Entry
+	if len(made) > 0 || len(undone) == 0 {
+		all = append(all, x.with(made))
+	}
+	if len(undone) > 0 {
+		x.Kind, x.Who = report.Undone, culprit(undone)
+		all = append(all, x.with(undone))
+	}
+	return all
+}
+
+// with returns x with changes, which say all that its message said.
+func (x Entry) with(changes []report.Change) Entry {
+	if len(changes) == 0 {
+		return x
+	}
+	if x.Kind == report.Applied || x.Kind == report.Undone || x.Kind == report.Pruned {
+		x.Message = ""
+	}
+	n := min(len(changes), mostChanges)
+	x.Changes, x.More = changes[:n], len(changes)-n
+	return x
+}
+
+// culprit returns the manager whose changes were undone; "" if there were several,
+// or if it is not known.
+func culprit(undone []report.Change) string {
+	for _, c := range undone[1:] {
+		if c.By != undone[0].By {
+			return ""
+		}
+	}
+	return undone[0].By
+}
+
+func about(o report.Object) object.ID {
+	return object.Of(map[string]any{"apiVersion": o.APIVersion, "kind": o.Kind, "metadata": map[string]any{"namespace": o.Namespace, "name": o.Name}}).ID()
+}
