@@ -109,6 +109,7 @@ type Selection struct {
 	Namespace string // "" means all
 	Name      string // "" means all
 	Labels    string // a label selector; "" means all
+	Fields    string // a field selector, of fields by which the server selects objects of this kind; "" means all
 	Metadata  bool   // only apiVersion, kind and metadata are wanted
 }
 

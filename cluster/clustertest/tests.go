@@ -38,6 +38,7 @@ var tests = []struct {
 	{"watch", watch},
 	{"watch of nothing", watchNothing},
 	{"selection by name", byName},
+	{"selection by fields", byFields},
 	{"metadata only", metadata},
 	{"brief answers", brief},
 	{"a kind comes and goes", kinds},
@@ -455,6 +456,37 @@ func byName(b *bench) {
 	w.expect("put b")
 	b.remove(b.config("b").ID())
 	w.expect("gone b")
+}
+
+func byFields(b *bench) {
+	event := func(name, about string) object.Object {
+		return object.Of(map[string]any{
+			"apiVersion": "v1", "kind": "Event", "metadata": map[string]any{"name": name, "namespace": b.ns},
+			"involvedObject": map[string]any{"kind": about, "name": "x", "namespace": b.ns},
+		})
+	}
+	b.apply(event("a", "Pod"))
+	b.apply(event("b", "Kustomization"))
+	sel := cluster.Selection{Kind: object.Kind{Name: "Event"}, Namespace: b.ns, Fields: "involvedObject.kind=Kustomization"}
+	for _, name := range []string{"", "b"} {
+		sel.Name = name
+		var names []string
+		for o, err := range b.List(b.ctx, sel) {
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			names = append(names, o.Name())
+		}
+		if !slices.Equal(names, []string{"b"}) {
+			b.t.Errorf("%+v selects %v", sel, names)
+		}
+	}
+	sel.Name = ""
+	w := b.watch(sel)
+	w.expect("listing", "put b", "listed")
+	b.apply(event("c", "Pod"))
+	b.apply(event("d", "Kustomization"))
+	w.expect("put d")
 }
 
 func metadata(b *bench) {

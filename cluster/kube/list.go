@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -94,8 +95,12 @@ func (c *Cluster) collection(verb string, res resource, sel cluster.Selection) r
 		verb: verb, resource: res.String(), method: http.MethodGet, who: c.who,
 		path: res.path(res.versions[0], sel.Namespace), query: url.Values{},
 	}
+	by := sel.Fields
 	if sel.Name != "" {
-		r.query.Set("fieldSelector", fields.OneTermEqualSelector("metadata.name", sel.Name).String())
+		by = strings.TrimPrefix(by+","+fields.OneTermEqualSelector("metadata.name", sel.Name).String(), ",")
+	}
+	if by != "" {
+		r.query.Set("fieldSelector", by)
 	}
 	if sel.Labels != "" {
 		r.query.Set("labelSelector", sel.Labels)

@@ -7,11 +7,14 @@ import (
 	"iter"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/object"
@@ -156,6 +159,7 @@ func (c *Cluster) Namespaced(ctx context.Context, k object.Kind) (bool, error) {
 type picker struct {
 	cluster.Selection
 	labels labels.Selector
+	fields fields.Requirements
 }
 
 func (w *world) picker(sel cluster.Selection) (picker, error) {
@@ -166,7 +170,11 @@ func (w *world) picker(sel cluster.Selection) (picker, error) {
 	if err != nil {
 		return picker{}, apierrors.NewBadRequest(err.Error())
 	}
-	return picker{sel, parsed}, nil
+	by, err := fields.ParseSelector(sel.Fields)
+	if err != nil {
+		return picker{}, apierrors.NewBadRequest(err.Error())
+	}
+	return picker{sel, parsed, by.Requirements()}, nil
 }
 
 // picks reports whether p selects o, which may be zero.
@@ -176,7 +184,10 @@ func (p picker) picks(o object.Object) bool {
 	}
 	id := o.ID()
 	return id.Kind == p.Kind && (p.Namespace == "" || p.Namespace == id.Namespace) && (p.Name == "" || p.Name == id.Name) &&
-		(p.labels.Empty() || p.labels.Matches(labels.Set(o.Labels())))
+		(p.labels.Empty() || p.labels.Matches(labels.Set(o.Labels()))) &&
+		!slices.ContainsFunc(p.fields, func(r fields.Requirement) bool {
+			return (o.Text(strings.Split(r.Field, ".")...) == r.Value) == (r.Operator == selection.NotEquals)
+		})
 }
 
 // show returns as much of o as p wants.
