@@ -28,13 +28,18 @@ func recountHistory(o object.Object) []report.Event {
 	for _, e := range slices.Backward(list) {
 		m, _ := e.(map[string]any)
 		entry := object.Of(m)
-		at := entry.Time("lastReconciled")
+		first, last := entry.Time("firstReconciled"), entry.Time("lastReconciled")
+		at := last
+		reason := entry.Text("lastReconciledStatus")
+		if reason == reconcileSucceeded {
+			at = cmp.Or(first, last) // it has been so since
+		}
 		if at.IsZero() {
 			continue
 		}
 		t := newTeller(o, KustomizeController, at)
 		t.at(entry.Text("metadata", "revision"))
-		switch reason := entry.Text("lastReconciledStatus"); reason {
+		switch reason {
 		case reconcileSucceeded:
 			t.tell(report.Settled, report.Info, reason, "")
 		case deletionHeld:
@@ -60,7 +65,7 @@ func recountEvent(o object.Object) []report.Event {
 		return nil
 	}
 	e := report.Event{
-		About: about, Severity: report.Info, Reason: o.Text("reason"), Message: o.Text("message"),
+		About: about, Severity: report.Info, Reason: o.Text("reason"), Message: shorten(o.Text("message")),
 		At: cmp.Or(o.Time("firstTimestamp"), o.Time("eventTime"), o.Time("metadata", "creationTimestamp")),
 		By: cmp.Or(o.Text("reportingComponent"), o.Text("source", "component")),
 	}
@@ -106,7 +111,7 @@ func changesIn(message string) (report.Kind, []report.Change) {
 	for line := range strings.Lines(message) {
 		what, done, ok := strings.Cut(strings.TrimSpace(line), " ")
 		parts := strings.Split(what, "/")
-		if !ok || len(parts) < 2 || len(parts) > 3 || !slices.Contains([]string{"created", "configured", "deleted"}, done) {
+		if !ok || len(parts) < 2 || len(parts) > 3 || slices.Contains(parts, "") || !slices.Contains([]string{"created", "configured", "deleted"}, done) {
 			continue
 		}
 		id := object.ID{Kind: object.Kind{Name: parts[0]}, Name: parts[len(parts)-1]}

@@ -20,7 +20,7 @@ import (
 type Config struct {
 	Path string           // of its file; "" means that it is in memory
 	Age  time.Duration    // for how long something is remembered; 0 means 30 days
-	Size int64            // bytes that the file may have, about; 0 means 128 MiB
+	Size int64            // bytes that it may have, about; 0 means 128 MiB. In memory it has 32 MiB at most
 	Now  func() time.Time // nil means time.Now
 	Log  *slog.Logger     // nil means none
 
@@ -33,12 +33,13 @@ type Journal struct {
 	c       Config
 	queue   chan report.Event
 	dropped atomic.Int64
-	broken  chan struct{} // has one if a reader has found the file damaged
+	missed  int64         // of those, since the last that was written; of Run's goroutine
+	broken  chan *store   // has the one that a reader has found damaged
+	renewed chan struct{} // has one if a new file was begun
 
 	mu     sync.Mutex
 	store  *store        // guarded by mu, but not what it does
-	seen   int64         // guarded by mu; how often something was written
-	turned chan struct{} // guarded by mu; closed when that grows
+	turned chan struct{} // guarded by mu; closed when something has been written
 }
 
 // An Entry is one thing that happened.
@@ -60,7 +61,7 @@ type Entry struct {
 	More     int             // changes that are not in Changes
 
 	key  string // names what was not told to us but recalled; "" if it was told
-	bare bool   // it tells less than others do that tell the same
+	bare bool   // it tells less than all else that tells of the same revision
 }
 
 const (
@@ -70,7 +71,8 @@ const (
 )
 
 // Open returns a journal, which is to be closed. A file that is damaged, or none
-// of ours, is set aside, and a new one begun.
+// of ours, is set aside, and a new one begun. If that can't be, the journal is in
+// memory.
 func Open(c Config) (*Journal, error) {
 	c.Age = cmp.Or(c.Age, 30*24*time.Hour)
 	c.Size = cmp.Or(c.Size, 128<<20)
@@ -85,7 +87,10 @@ func Open(c Config) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Journal{c: c, store: s, queue: make(chan report.Event, c.Queue), broken: make(chan struct{}, 1), turned: make(chan struct{})}, nil
+	return &Journal{
+		c: c, store: s, queue: make(chan report.Event, c.Queue),
+		broken: make(chan *store, 1), renewed: make(chan struct{}, 1), turned: make(chan struct{}),
+	}, nil
 }
 
 // Close closes the file. Run must have ended.
@@ -96,9 +101,6 @@ func (j *Journal) now() *store {
 	defer j.mu.Unlock()
 	return j.store
 }
-
-// Fresh reports whether nothing had been written before the journal was opened.
-func (j *Journal) Fresh() bool { return j.now().fresh }
 
 // Report implements [report.Sink]. An event that comes while the queue is full is
 // dropped, and so is one that is nothing to be remembered.
@@ -117,27 +119,29 @@ func (j *Journal) Report(e report.Event) {
 func (j *Journal) Dropped() int64 { return j.dropped.Load() }
 
 // Run writes what it is told, many at a time, and forgets what is too old or too
-// much, until ctx is done. What waits then is written.
+// much, until ctx is done. What waits then is written, if that is soon.
 func (j *Journal) Run(ctx context.Context) error {
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
-	j.trim()
+	due := time.NewTimer(0)
+	defer due.Stop()
 	for {
 		select {
 		case e := <-j.queue:
 			j.take(e)
-		case <-tick.C:
-			j.trim()
-		case <-j.broken:
-			j.renew()
+		case <-due.C:
+			due.Reset(j.trim())
+		case bad := <-j.broken:
+			j.renew(bad)
 		case <-ctx.Done():
-			for len(j.queue) > 0 {
+			for late := time.Now().Add(grace); len(j.queue) > 0 && time.Now().Before(late); {
 				j.take(<-j.queue)
 			}
 			return nil
 		}
 	}
 }
+
+// grace is how long what waits is written when the program ends.
+const grace = 5 * time.Second
 
 // take writes e, and what waits behind it.
 func (j *Journal) take(e report.Event) {
@@ -149,35 +153,49 @@ func (j *Journal) take(e report.Event) {
 	for _, e := range events {
 		all = append(all, entriesOf(e)...)
 	}
-	if err := j.write(all); err != nil {
+	switch err := j.write(all); {
+	case err != nil:
+		if j.missed == 0 { // or else it has been said
+			j.c.Log.Warn("journal: events are dropped", "error", err)
+		}
+		j.missed += int64(len(events))
 		j.dropped.Add(int64(len(events)))
-		j.c.Log.Warn("journal: events dropped", "events", len(events), "error", err)
+	case j.missed > 0:
+		j.c.Log.Info("journal: events are written again", "dropped", j.missed)
+		j.missed = 0
 	}
 }
 
 // write writes entries, all or none. If the file turns out to be damaged it is
 // set aside, and they are written into a new one.
 func (j *Journal) write(all []Entry) error {
-	err := j.now().write(all)
-	if damaged(err) && j.renew() {
-		err = j.now().write(all)
+	if len(all) == 0 {
+		return nil
 	}
-	if err != nil {
+	s := j.now()
+	n, err := s.write(all)
+	if damaged(err) && j.renew(s) {
+		n, err = j.now().write(all)
+	}
+	if err != nil || n == 0 {
 		return err
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.seen++
 	close(j.turned)
 	j.turned = make(chan struct{})
 	return nil
 }
 
-// renew begins a new file, and reports whether that went well.
-func (j *Journal) renew() bool {
+// renew begins a new file in place of a damaged one, and reports whether that
+// went well.
+func (j *Journal) renew(bad *store) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	_ = j.store.close() // it is damaged
+	if j.store != bad {
+		return true // it is not used any more
+	}
+	_ = bad.close() // it is damaged
 	setAside(j.c, "it is damaged")
 	s, err := openStore(j.c)
 	if err != nil {
@@ -185,13 +203,24 @@ func (j *Journal) renew() bool {
 		return false
 	}
 	j.store = s
+	select {
+	case j.renewed <- struct{}{}:
+	default:
+	}
 	return true
 }
 
-func (j *Journal) trim() {
-	if err := j.now().trim(j.c.Now().Add(-j.c.Age), j.c.Size); err != nil {
+// trim forgets some of what is too old or too much, and returns when to do so
+// again.
+func (j *Journal) trim() time.Duration {
+	more, err := j.now().trim(j.c.Now().Add(-j.c.Age))
+	if err != nil {
 		j.c.Log.Warn("journal: can't forget what is old", "error", err)
 	}
+	if more {
+		return time.Millisecond // after what waits
+	}
+	return time.Minute
 }
 
 // Changes calls changed each time that something has been written, until ctx is

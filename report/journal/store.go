@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -43,10 +44,10 @@ CREATE TABLE happening (
 	cluster  TEXT NOT NULL,
 	changes  TEXT NOT NULL,    -- JSON, or ''
 	more     INTEGER NOT NULL,
-	key      TEXT UNIQUE       -- of what was recalled
+	key      TEXT              -- of what was recalled
 );
+CREATE UNIQUE INDEX by_key ON happening (key) WHERE key IS NOT NULL;
 CREATE INDEX by_time ON happening (at);
-CREATE INDEX by_subject ON happening (subject, at);
 CREATE INDEX by_namespace ON happening (subject, namespace, at);
 CREATE INDEX by_name ON happening (subject, namespace, name, at);
 CREATE INDEX by_what ON happening (what, at);
@@ -60,19 +61,35 @@ const columns = "id, at, last, times, subject, namespace, name, what, severity, 
 type store struct {
 	writer *sql.DB // of one connection
 	reader *sql.DB // the same one in memory
-	fresh  bool    // it was made when it was opened
+	most   int64   // bytes that it may have, about
 }
+
+// mostMemory is how many bytes a journal in memory has at most.
+const mostMemory = 32 << 20
 
 var errForeign = errors.New("it is none of ours, or of another version")
 
-// openStore opens the file, or begins a new one if that can't be.
+// openStore opens the file, or begins a new one if that can't be. Nobody is to
+// do without a controller because it can't remember what it did: if there can be
+// no file either, what happens is kept in memory.
 func openStore(c Config) (*store, error) {
 	s, err := open(c.Path)
-	if err == nil || c.Path == "" || !damaged(err) && !errors.Is(err, errForeign) {
-		return s, err
+	if damaged(err) || errors.Is(err, errForeign) {
+		setAside(c, err.Error())
+		s, err = open(c.Path)
 	}
-	setAside(c, err.Error())
-	return open(c.Path)
+	if err != nil && c.Path != "" {
+		c.Log.Error("journal: what happens is kept in memory", "error", err)
+		c.Path = ""
+		s, err = open("")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.most = c.Size; c.Path == "" {
+		s.most = min(c.Size, mostMemory)
+	}
+	return s, nil
 }
 
 func open(path string) (_ *store, err error) {
@@ -138,7 +155,6 @@ func (s *store) prepare() error {
 	case app != 0 || form != 0 || tables != 0:
 		return errForeign
 	}
-	s.fresh = true
 	tx, err := s.writer.Begin()
 	if err != nil {
 		return err
@@ -184,63 +200,84 @@ func setAside(c Config, why string) {
 	}
 }
 
-// write writes entries, all or none.
-func (s *store) write(all []Entry) error {
+// write writes entries, all or none, and returns how many said anything new.
+func (s *store) write(all []Entry) (n int, err error) {
 	tx, err := s.writer.Begin()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer tx.Rollback() //nolint:errcheck // it was committed
 	for _, x := range all {
-		if err := put(tx, x); err != nil {
-			return err
+		news, err := put(tx, x)
+		if err != nil {
+			return 0, err
+		}
+		if news {
+			n++
 		}
 	}
-	return tx.Commit()
+	return n, tx.Commit()
 }
 
-// near is how far what tells the same may be apart.
-const near = 5 * time.Second
-
-// put writes x if it says anything new.
-func put(tx *sql.Tx, x Entry) error {
+// put writes x if it says anything new, and reports whether it did.
+func put(tx *sql.Tx, x Entry) (bool, error) {
 	switch x.Kind {
 	case report.Suspended, report.Resumed:
 		last, there, err := lastOf(tx, x, "by_pause", "AND what IN ('suspended', 'resumed')")
-		if err != nil || !there && x.Kind == report.Resumed || there && x.repeats(last) {
-			return err
+		if err != nil || there && x.repeats(last) {
+			return false, err
 		}
 	case report.Failed, report.Waiting, report.Held, report.Fought:
 		last, there, err := lastOf(tx, x, "by_name", "")
 		if err != nil {
-			return err
+			return false, err
 		}
 		if there && x.repeats(last) && x.key == "" {
 			_, err := tx.Exec("UPDATE happening SET times = times + 1, last = max(last, ?) WHERE id = ?", micros(x.At), last.ID)
-			return err
+			return true, err
 		}
 	}
-	if x.bare {
-		var there bool
-		err := tx.QueryRow("SELECT EXISTS (SELECT 1 FROM happening INDEXED BY by_name WHERE subject = ? AND namespace = ? AND name = ? AND at BETWEEN ? AND ? AND revision = ? AND key IS NOT ?)",
-			x.About.Kind.String(), x.About.Namespace, x.About.Name, micros(x.At.Add(-near)), micros(x.At.Add(near)), x.Revision, x.key).Scan(&there)
-		if err != nil || there {
-			return err
-		}
+	if there, err := known(tx, x); there || err != nil {
+		return false, err
 	}
 	changes := ""
 	if len(x.Changes) > 0 {
 		data, err := json.Marshal(packed(x.Changes))
 		if err != nil {
-			return err
+			return false, err
 		}
 		changes = string(data)
 	}
-	_, err := tx.Exec("INSERT INTO happening (at, last, times, subject, namespace, name, what, severity, reason, message, revision, who, until, cluster, changes, more, key)"+
-		" VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (key) DO UPDATE SET times = excluded.times, last = excluded.last",
+	res, err := tx.Exec("INSERT INTO happening (at, last, times, subject, namespace, name, what, severity, reason, message, revision, who, until, cluster, changes, more, key)"+
+		" VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (key) WHERE key IS NOT NULL DO UPDATE SET times = excluded.times, last = excluded.last"+
+		" WHERE times < excluded.times",
 		micros(x.At), micros(x.Last), x.Times, x.About.Kind.String(), x.About.Namespace, x.About.Name, string(x.Kind), string(x.Severity),
 		x.Reason, x.Message, x.Revision, x.Who, micros(x.Until), x.Cluster, changes, x.More, sql.NullString{String: x.key, Valid: x.key != ""})
-	return err
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
+}
+
+// known reports whether we were told what x recalls. An Event says when to the
+// second, and knows neither whose changes were undone nor what had failed before.
+// What a history says is known if anything is of that revision.
+func known(tx *sql.Tx, x Entry) (there bool, err error) {
+	if x.key == "" {
+		return false, nil
+	}
+	const about = "SELECT EXISTS (SELECT 1 FROM happening INDEXED BY by_name WHERE subject = ? AND namespace = ? AND name = ?"
+	args := []any{x.About.Kind.String(), x.About.Namespace, x.About.Name}
+	if x.bare {
+		err = tx.QueryRow(about+" AND revision = ? AND severity = ?)", append(args, x.Revision, string(x.Severity))...).Scan(&there)
+		return there, err
+	}
+	other := map[report.Kind]report.Kind{report.Applied: report.Undone, report.Settled: report.Recovered}[x.Kind]
+	second := x.At.Truncate(time.Second)
+	args = append(args, micros(second.Add(time.Second)), micros(second), string(x.Kind), string(other), x.Revision, x.Reason, x.Message)
+	err = tx.QueryRow(about+" AND at < ? AND last >= ? AND key IS NULL AND what IN (?, ?) AND revision = ? AND reason = ? AND message = ?)", args...).Scan(&there)
+	return there, err
 }
 
 // repeats reports whether x says what last said. Of suspensions, who says more of
@@ -265,32 +302,30 @@ func lastOf(tx *sql.Tx, x Entry, index, and string) (Entry, bool, error) {
 	return Entry{}, false, rows.Err()
 }
 
-// trim forgets what is older than a time, and the oldest of what is too much.
-func (s *store) trim(before time.Time, size int64) error {
-	const some = 2000 // rows at a time, so that nobody waits for long
-	for {
-		var pages, free, page int64
-		for q, v := range map[string]*int64{"PRAGMA page_count": &pages, "PRAGMA freelist_count": &free, "PRAGMA page_size": &page} {
-			if err := s.writer.QueryRow(q).Scan(v); err != nil {
-				return err
-			}
-		}
-		where, arg := "at < ?", micros(before)
-		if (pages-free)*page > size {
-			where, arg = "at <= ?", micros(time.Unix(1<<40, 0))
-		}
-		res, err := s.writer.Exec("DELETE FROM happening WHERE id IN (SELECT id FROM happening INDEXED BY by_time WHERE "+where+" ORDER BY at, id LIMIT ?)", arg, some)
-		if err != nil {
-			return err
-		}
-		n, err := res.RowsAffected()
-		if err != nil || n == 0 {
-			return err
-		}
-		if _, err := s.writer.Exec("PRAGMA incremental_vacuum"); err != nil {
-			return err
+// trim forgets some of what is older than a time, and of the oldest of what is too
+// much. It reports whether there may be more of that.
+func (s *store) trim(before time.Time) (more bool, err error) {
+	const some = 500 // rows at a time, so that nobody waits for long
+	var pages, free, page int64
+	for q, v := range map[string]*int64{"PRAGMA page_count": &pages, "PRAGMA freelist_count": &free, "PRAGMA page_size": &page} {
+		if err := s.writer.QueryRow(q).Scan(v); err != nil {
+			return false, err
 		}
 	}
+	until := micros(before)
+	if (pages-free)*page > s.most {
+		until = math.MaxInt64
+	}
+	res, err := s.writer.Exec("DELETE FROM happening WHERE id IN (SELECT id FROM happening INDEXED BY by_time WHERE at < ? ORDER BY at, id LIMIT ?)", until, some)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	if err != nil || n == 0 {
+		return false, err
+	}
+	_, err = s.writer.Exec("PRAGMA incremental_vacuum")
+	return n == some || until == math.MaxInt64, err
 }
 
 // micros returns t as it is kept; 0 is the zero time.
