@@ -483,7 +483,7 @@ func byFields(b *bench) {
 	}
 	sel.Name = ""
 	w := b.watch(sel)
-	w.expect("listing", "put b", "listed")
+	w.expect("listing", "put b", "listed", "following")
 	b.apply(event("c", "Pod"))
 	b.apply(event("d", "Kustomization"))
 	w.expect("put d")
