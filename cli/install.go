@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,11 +41,16 @@ as Flux's own, stay as they are.`,
 	f.BoolVar(&i.CRDsOnly, "crds-only", false, "only the custom resource definitions")
 	f.StringSliceVar(&i.Controllers, "controllers", nil, "do the work of these of Flux's controllers only; see `sane run --help`")
 	f.BoolVar(&i.ServeArtifacts, "serve-artifacts", false, "serve tarballs of what sources hold, as Flux's source-controller does")
+	f.BoolVar(&i.Web, "web", false, "serve pages for people, behind the Service sane-web")
+	f.StringVar(&i.WebURL, "web-external-url", "", "`URL` by which browsers come to the pages, such as https://sane.example.com, where an ingress speaks TLS")
 	f.BoolVar(&i.force, "force-crds", false, "replace definitions that are there already")
 	return cmd
 }
 
 func (i *installing) run(ctx context.Context) error {
+	if u, err := url.Parse(i.WebURL); i.WebURL != "" && (!i.Web || err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "") {
+		return fmt.Errorf("install: --web-external-url %q: want --web with it, and https://HOST", i.WebURL)
+	}
 	if i.Namespace = i.namespace; i.Namespace == "" {
 		i.Namespace = "flux-system"
 	}

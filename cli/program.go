@@ -146,4 +146,6 @@ type Installation struct {
 
 	Controllers    []string // whose objects to keep; nil means all
 	ServeArtifacts bool     // let others have what sources hold
+	Web            bool     // serve pages
+	WebURL         string   // by which browsers come to them; "" means any
 }

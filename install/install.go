@@ -40,6 +40,12 @@ type Options struct {
 
 	// ServeArtifacts has others get what sources hold, within the cluster.
 	ServeArtifacts bool
+
+	// Web has people look at pages: a Service sane-web leads to them. WebURL is
+	// where browsers find them, by way of an ingress that speaks TLS; "" means
+	// that they may come by any name.
+	Web    bool
+	WebURL string
 }
 
 const (
@@ -57,6 +63,14 @@ func Manifests(o Options) []object.Object {
 	if o.ServeArtifacts {
 		o.Args = append([]string{"--serve-artifacts", "--storage-adv-addr=sane." + o.Namespace + ".svc.cluster.local."}, o.Args...)
 		objects = append(objects, parse(fmt.Sprintf(service, o.Namespace))...)
+	}
+	if o.Web {
+		args := []string{"--web-addr=:8090"}
+		if o.WebURL != "" {
+			args = append(args, "--web-external-url="+o.WebURL)
+		}
+		o.Args = append(args, o.Args...)
+		objects = append(objects, parse(fmt.Sprintf(pages, o.Namespace))...)
 	}
 	objects = append(objects, o.deployment())
 	for i := range objects {
@@ -140,6 +154,39 @@ spec:
   - {name: http, port: 80, protocol: TCP, targetPort: http}
 `
 
+// pages is where people look, and what it takes to know who they are and to ask in
+// their name.
+const pages = `
+apiVersion: v1
+kind: Service
+metadata:
+  name: sane-web
+  namespace: %[1]s
+  labels: {app: sane}
+spec:
+  selector: {app: sane}
+  ports:
+  - {name: http, port: 80, protocol: TCP, targetPort: http-web}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: sane-web-%[1]s}
+rules:
+- apiGroups: [authentication.k8s.io]
+  resources: [tokenreviews]
+  verbs: [create]
+- apiGroups: [""]
+  resources: [users, groups, serviceaccounts]
+  verbs: [impersonate]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: sane-web-%[1]s}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: sane-web-%[1]s}
+subjects:
+- {kind: ServiceAccount, name: sane, namespace: %[1]s}
+`
+
 const deployment = `
 apiVersion: apps/v1
 kind: Deployment
@@ -180,6 +227,7 @@ spec:
         - {name: http, containerPort: 9090, protocol: TCP}
         - {name: http-prom, containerPort: 8080, protocol: TCP}
         - {name: healthz, containerPort: 9440, protocol: TCP}
+        - {name: http-web, containerPort: 8090, protocol: TCP}
         livenessProbe:
           httpGet: {path: /healthz, port: healthz}
         readinessProbe:

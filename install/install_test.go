@@ -183,12 +183,45 @@ func TestServing(t *testing.T) {
 	if want := []string{"run", "--serve-artifacts", "--storage-adv-addr=sane.gitops.svc.cluster.local.", "--a=b"}; !slices.Equal(pod.Args, want) {
 		t.Errorf("runs %q, want %q", pod.Args, want)
 	}
-	var port struct{ TargetPort string }
-	v, _ := objects[i].Get("spec", "ports")
-	data, _ := json.Marshal(v.([]any)[0])
-	if err := json.Unmarshal(data, &port); err != nil || !pod.listens(port.TargetPort) {
-		t.Errorf("the Service leads to port %q, of %v: %v", port.TargetPort, pod.Ports, err)
+	if port := targetPort(t, objects[i]); !pod.listens(port) {
+		t.Errorf("the Service leads to port %q, of %v", port, pod.Ports)
 	}
+}
+
+// Pages are reached by a Service of their own, and come with what it takes to ask
+// in the name of whoever looks.
+func TestWeb(t *testing.T) {
+	objects := install.Manifests(install.Options{Namespace: "gitops", Web: true, WebURL: "https://sane.example.com", Args: []string{"--a=b"}})
+	of := func(name string) object.Object {
+		i := slices.IndexFunc(objects, func(o object.Object) bool { return o.String() == name })
+		if i < 0 {
+			t.Fatalf("there is no %s", name)
+		}
+		return objects[i]
+	}
+	pod := container(t, objects[len(objects)-1])
+	if want := []string{"run", "--web-addr=:8090", "--web-external-url=https://sane.example.com", "--a=b"}; !slices.Equal(pod.Args, want) {
+		t.Errorf("runs %q, want %q", pod.Args, want)
+	}
+	if port := targetPort(t, of("Service/gitops/sane-web")); !pod.listens(port) {
+		t.Errorf("the Service leads to port %q, of %v", port, pod.Ports)
+	}
+	if role := string(of("ClusterRole/sane-web-gitops").JSON()); !strings.Contains(role, "tokenreviews") || !strings.Contains(role, "impersonate") {
+		t.Errorf("the role is %s", role)
+	}
+	of("ClusterRoleBinding/sane-web-gitops")
+}
+
+// targetPort returns the port that a Service leads to.
+func targetPort(t *testing.T, o object.Object) string {
+	t.Helper()
+	var port struct{ TargetPort string }
+	v, _ := o.Get("spec", "ports")
+	data, _ := json.Marshal(v.([]any)[0])
+	if err := json.Unmarshal(data, &port); err != nil {
+		t.Fatal(err)
+	}
+	return port.TargetPort
 }
 
 type containerSpec struct {

@@ -16,7 +16,7 @@ func manifests(i cli.Installation) ([]object.Object, error) {
 	if err := (flux.Config{Controllers: i.Controllers}).Check(); err != nil {
 		return nil, err
 	}
-	o := install.Options{Namespace: i.Namespace, Image: i.Image, ServeArtifacts: i.ServeArtifacts}
+	o := install.Options{Namespace: i.Namespace, Image: i.Image, ServeArtifacts: i.ServeArtifacts, Web: i.Web, WebURL: i.WebURL}
 	if len(i.Controllers) > 0 {
 		o.Args = append(o.Args, "--controllers="+strings.Join(i.Controllers, ","))
 	}
