@@ -149,7 +149,8 @@
 // # Questions
 //
 // Package ask answers what people ask of a cluster, by their own rights: why a thing
-// is as it is, where it comes from, what a unit wants, and what it would change.
+// is as it is, where it comes from, what a unit wants, what it would change, and where
+// its files are put back to what they were.
 // Package web/draw lays trees of objects out for the eye.
 //
 // # Programs
@@ -160,7 +161,7 @@
 // page has a file of its own, and a template of that name.
 //
 // Package cli is the command line: get, plan, why, tree, history, diff, reconcile, suspend,
-// resume, and run, which is the controller with its metrics, probes and lease. demo*.go is
+// resume, rollback, and run, which is the controller with its metrics, probes and lease. demo*.go is
 // `sane demo`, with its sample repository in cli/demo. Package bench measures a
 // controller, this one or another. cmd/sane is the only package that knows all
 // of them, and wires them together.

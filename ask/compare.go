@@ -23,11 +23,19 @@ type Comparison struct {
 // revisions of its source, in the order of the objects' names. The cluster is asked
 // for nothing but the unit and its sources.
 func (p *Reading) Compare(ctx context.Context, o object.Object, from, to string) ([]Comparison, error) {
+	return p.CompareAt(ctx, o, At{Revision: from}, At{Revision: to})
+}
+
+// CompareAt is Compare for whatever stands for the source.
+func (p *Reading) CompareAt(ctx context.Context, o object.Object, from, to At) ([]Comparison, error) {
 	var sides [2]engine.Wants
-	for i, rev := range []string{from, to} {
+	for i, at := range []At{from, to} {
 		var err error
-		if sides[i], err = p.At(At{Revision: rev}).Wanted(ctx, o); err != nil {
-			return nil, fmt.Errorf("at %s: %w", rev, err)
+		if sides[i], err = p.At(at).Wanted(ctx, o); err != nil {
+			if at.Revision != "" {
+				err = fmt.Errorf("at %s: %w", at.Revision, err)
+			}
+			return nil, err
 		}
 	}
 	was, now := sides[0].ByID(), sides[1].ByID()

@@ -22,7 +22,11 @@ import (
 type At struct {
 	Dir      string // a directory that stands for the root of a tree
 	Revision string // a commit, a branch or a whole ref name; of an image a tag or a digest
+	Tree     fs.FS  // a tree that is at hand; it is never closed
 }
+
+// local reports whether nothing has to be fetched.
+func (a At) local() bool { return a.Dir != "" || a.Tree != nil }
 
 // A Reading reads sources, each once, and what units make of them. It is for one
 // goroutine at a time.
@@ -131,23 +135,25 @@ func (p *Reading) tree(ctx context.Context, u unit.Unit) (fs.FS, error) {
 		return nil, err
 	}
 	var r dialect.Reader = Nothing{}
-	if p.at.Dir == "" {
+	if !p.at.local() {
 		r = p.references(ctx)
 	}
 	feed, err := p.feed(ctx, u.Source, r)
 	if err != nil {
 		return nil, err
 	}
-	var tree fs.FS
-	if p.at.Dir != "" {
+	tree := p.at.Tree
+	switch {
+	case tree != nil:
+	case p.at.Dir != "":
 		tree, err = localTree(p.at.Dir)
-	} else {
+	default:
 		tree, err = p.fetch(ctx, feed, p.at.Revision)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if p.at.Dir != "" || !foreign(feed) { // or else whoever made it has shaped it
+	if p.at.local() || !foreign(feed) { // or else whoever made it has shaped it
 		if tree, err = p.shape(ctx, feed, tree, nil); err != nil {
 			return nil, fmt.Errorf("its source %s: %w", feed.Name, err)
 		}
@@ -182,13 +188,13 @@ func (p *Reading) shape(ctx context.Context, feed source.Feed, tree fs.FS, by []
 }
 
 // feed returns what the object of a source asks for.
-func (p *Reading) feed(ctx context.Context, name source.FeedName, r dialect.Reader) (source.Feed, error) {
-	kinds := p.Dialect.Kinds()
+func (d *Desk) feed(ctx context.Context, name source.FeedName, r dialect.Reader) (source.Feed, error) {
+	kinds := d.Dialect.Kinds()
 	i := slices.IndexFunc(kinds, func(k object.Kind) bool { return k.Name == name.Kind })
 	if i < 0 {
 		return source.Feed{}, fmt.Errorf("its source %s is of a kind that is not supported", name)
 	}
-	o, ok, err := p.Cluster.Get(ctx, object.ID{Kind: kinds[i], Namespace: name.Namespace, Name: name.Name})
+	o, ok, err := d.Cluster.Get(ctx, object.ID{Kind: kinds[i], Namespace: name.Namespace, Name: name.Name})
 	if err != nil {
 		return source.Feed{}, err
 	}
@@ -198,7 +204,7 @@ func (p *Reading) feed(ctx context.Context, name source.FeedName, r dialect.Read
 		}
 		return source.Feed{}, fmt.Errorf("its source %s is not there", name)
 	}
-	asked, err := p.Dialect.Read(o, r)
+	asked, err := d.Dialect.Read(o, r)
 	if err != nil {
 		return source.Feed{}, err
 	}

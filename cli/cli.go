@@ -13,14 +13,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/commit"
 )
 
 // Exit statuses.
 const (
 	statusChanges = 1 // of plan and diff: something would change, or differs
 	statusFailed  = 1 // of all others
-	statusNoPlan  = 2 // of plan and diff: it could not be made
+	statusNoPlan  = 2 // of plan, diff and rollback: it could not be made
 	statusHeld    = 3 // of plan: deletions would be held
+	statusMoved   = 3 // of rollback: somebody else has changed the path meanwhile
 )
 
 // errChanges says that a plan would change something. It has been printed.
@@ -57,8 +59,11 @@ func conclude(w io.Writer, cmd *cobra.Command, err error) int {
 		}
 		fmt.Fprintf(w, "sane: %s\n", said)
 	}
-	if cmd.Name() == "plan" || cmd.Name() == "diff" {
+	switch {
+	case cmd.Name() == "plan" || cmd.Name() == "diff" || errors.Is(err, errNoPlan):
 		return statusNoPlan
+	case errors.Is(err, commit.ErrMoved):
+		return statusMoved
 	}
 	return statusFailed
 }
@@ -127,7 +132,7 @@ a GitRepository, an OCIRepository or a Bucket is a source, a Kustomization is a 
 		&cobra.Group{ID: "host", Title: "Run:"},
 	)
 	add(root, "look", getCommand(d), planCommand(d), whyCommand(d), treeCommand(d), historyCommand(d), diffCommand(d))
-	add(root, "act", reconcileCommand(d), suspendCommand(d), resumeCommand(d))
+	add(root, "act", reconcileCommand(d), suspendCommand(d), resumeCommand(d), rollbackCommand(d))
 	add(root, "host", installCommand(d), runCommand(d), webCommand(d), demoCommand(d), BenchCommand(p.Bench))
 	root.AddCommand(versionCommand(d))
 	return root

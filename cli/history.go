@@ -45,15 +45,15 @@ from the repository, if that can be read from here.`,
 		RunE:              func(cmd *cobra.Command, args []string) error { return h.run(cmd.Context(), args) },
 	}
 	f := cmd.Flags()
-	f.StringVarP(&h.output, "output", "o", "", "`FORMAT`: json")
+	f.StringVarP(&h.output, "output", "o", "", "`FORMAT`: wide, with digests of the objects, or json")
 	f.BoolVar(&h.brief, "brief", false, "do not read the repository")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"wide", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 func (h *remembering) run(ctx context.Context, args []string) error {
-	if h.output != "" && h.output != "json" {
-		return fmt.Errorf("history: unknown output format %q: want json", h.output)
+	if h.output != "" && h.output != "json" && h.output != "wide" {
+		return fmt.Errorf("history: unknown output format %q: want wide or json", h.output)
 	}
 	q, id, err := h.askedUnit("history", args)
 	if err != nil {
@@ -120,9 +120,17 @@ func (h *remembering) print(o object.Object, all []entry) error {
 		return err
 	}
 	t := table{head: []string{"REVISION", "RESULT", "FIRST", "LAST", "TOOK", "TIMES", "AUTHOR", "SUBJECT"}, paint: resultColour}
+	if h.output == "wide" {
+		t.head = append(t.head, "DIGEST")
+	}
 	for _, e := range all {
-		t.add(safe(ask.ShortRevision(e.Revision)), safe(e.Result), h.age(e.First), h.age(e.Last), took(e.Took),
-			strconv.FormatInt(e.Times, 10), safe(e.Author), safe(e.Subject))
+		cells := []string{safe(ask.ShortRevision(e.Revision)), safe(e.Result), h.age(e.First), h.age(e.Last), took(e.Took),
+			strconv.FormatInt(e.Times, 10), safe(e.Author), safe(e.Subject)}
+		if h.output == "wide" {
+			cells[0] = safe(e.Revision)
+			cells = append(cells, safe(e.Digest))
+		}
+		t.add(cells...)
 	}
 	return t.write(h.out)
 }
@@ -162,7 +170,7 @@ the cluster counts for nothing; ` + "`sane plan`" + ` compares with that.
 The exit status is 0 if nothing differs, 1 if something does, and 2 if that can't be said.`,
 		Example: `  sane diff apps main my-branch
   sane diff apps 1f0c3d2e4b5a69788796a5b4c3d2e1f00f1e2d3c main`,
-		ValidArgsFunction: d.completeUnits,
+		ValidArgsFunction: d.completeRevisions(2),
 		RunE:              func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
 	}
 	cmd.Flags().BoolVar(&c.brief, "brief", false, "show the objects, not their fields")
@@ -192,11 +200,12 @@ func (c *comparing) run(ctx context.Context, args []string) error {
 		_, err := fmt.Fprintln(c.out, "Nothing differs.")
 		return err
 	}
-	c.print(all)
+	c.differences(all, c.brief)
 	return errChanges
 }
 
-func (c *comparing) print(all []ask.Comparison) {
+// differences prints how objects differ: a line for each, and the fields.
+func (d *desk) differences(all []ask.Comparison, brief bool) {
 	t := table{head: []string{"VERB", "OBJECT", "WHY"}, paint: verbColour}
 	for _, x := range all {
 		why := ""
@@ -205,14 +214,14 @@ func (c *comparing) print(all []ask.Comparison) {
 		}
 		t.add(x.Verb, safe(x.ID.String()), safe(why))
 	}
-	_ = t.write(c.out)
+	_ = t.write(d.out)
 	for _, x := range all {
-		if c.brief {
+		if brief {
 			break
 		}
-		fmt.Fprintf(c.out, "\n%s\n", c.out.paint(bold, x.Verb+" "+safe(x.ID.String())))
+		fmt.Fprintf(d.out, "\n%s\n", d.out.paint(bold, x.Verb+" "+safe(x.ID.String())))
 		for _, l := range x.Lines {
-			io.WriteString(c.out, c.out.paint(markColour(l.Mark), string(l.Mark)+" "+shown(l.Text))+"\n")
+			io.WriteString(d.out, d.out.paint(markColour(l.Mark), string(l.Mark)+" "+shown(l.Text))+"\n")
 		}
 	}
 }

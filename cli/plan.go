@@ -159,7 +159,7 @@ func (p *planning) show(ctx context.Context, wanted []object.Object) error {
 		changes = changes || !v.Plan.Empty()
 		held = held || holds(v.Plan)
 		if err == nil || !v.Plan.Empty() {
-			p.print(v)
+			p.preview(v, p.brief)
 		}
 	}
 	if err := failed(errs); err != nil {
@@ -228,11 +228,11 @@ func wouldBe(s plan.Step, v engine.Preview) object.Object {
 	return s.Want
 }
 
-// print prints a preview: a line for each object, and the fields that differ.
-func (p *planning) print(v engine.Preview) {
+// preview prints a preview: a line for each object, and the fields that differ.
+func (d *desk) preview(v engine.Preview, brief bool) {
 	lines := linesOf(v)
 	if v.Plan.Empty() {
-		fmt.Fprintln(p.out, "Nothing would change.")
+		fmt.Fprintln(d.out, "Nothing would change.")
 	}
 	if len(lines) == 0 {
 		return
@@ -241,21 +241,21 @@ func (p *planning) print(v engine.Preview) {
 	for _, l := range lines {
 		t.add(string(l.Verb), shown(l.ID.String()), shown(l.why()))
 	}
-	_ = t.write(p.out)
+	_ = t.write(d.out)
 	for _, l := range lines {
-		if !p.brief && l.Changes() {
-			p.printFields(l)
+		if !brief && l.Changes() {
+			d.printFields(l)
 		}
 	}
 }
 
-func (p *planning) printFields(l line) {
+func (d *desk) printFields(l line) {
 	if len(l.Lines) == 0 {
 		return
 	}
-	fmt.Fprintf(p.out, "\n%s\n", p.out.paint(bold, string(l.Verb)+" "+shown(l.ID.String())))
-	for _, d := range l.Lines {
-		io.WriteString(p.out, p.out.paint(markColour(d.Mark), string(d.Mark)+" "+shown(d.Text))+"\n")
+	fmt.Fprintf(d.out, "\n%s\n", d.out.paint(bold, string(l.Verb)+" "+shown(l.ID.String())))
+	for _, x := range l.Lines {
+		io.WriteString(d.out, d.out.paint(markColour(x.Mark), string(x.Mark)+" "+shown(x.Text))+"\n")
 	}
 }
 
