@@ -54,7 +54,8 @@
 //
 // Package apply carries out the steps of a stage, or lets the server try them,
 // several at a time, and yields the outcome of each. Package observe watches
-// what was applied, one watch for each kind. Of an object it keeps a Sighting:
+// what was applied, one watch for each kind, or for each namespace where more is
+// forbidden. Of an object it keeps a Sighting:
 // its health, by everybody's rules and by the judges who have an interest in it,
 // and a digest of what managedFields says is ours, which changes if anybody
 // touches a field of ours. Cause finds out why a workload is not healthy.

@@ -70,7 +70,7 @@ func (r *run) stage(ctx context.Context, p plan.Plan, s plan.Stage) bool {
 			refused = append(refused, o)
 			continue
 		}
-		r.made.Objects[o.Step.ID] = r.madeAs(o.Step, r.in.look.Note(o.Live))
+		r.made.Objects[o.Step.ID] = r.madeAs(o.Step, r.note(o.Live))
 		drift, undid := r.drift[o.Step.ID]
 		if undid && !drift.gone {
 			r.k.fought(o.Step.ID, r.e.now())

@@ -42,17 +42,18 @@ func (r *run) asMade(ctx context.Context, rendered digest.Digest) bool {
 
 // watch sees to it that all objects in set are watched.
 func (r *run) watch(ctx context.Context, set inventory.Set) error {
-	kinds := make(map[object.Kind]bool)
-	for id := range set {
-		kinds[id.Kind] = true
-	}
-	for k := range kinds {
-		if err := r.in.look.Watch(ctx, k); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.in.look.Watch(ctx, r.viewer(), maps.Keys(set))
 }
+
+// viewer returns who has the unit's objects watched: that is done in the name of
+// who is in at the place, for all units at once, and where that is forbidden as
+// the unit.
+func (r *run) viewer() observe.Viewer {
+	return observe.Viewer{Unit: r.u.Name, As: r.u.Target.As}
+}
+
+// note takes in how an object stands after a change of our own.
+func (r *run) note(o object.Object) observe.Sighting { return r.in.look.Note(r.viewer(), o) }
 
 // plan decides what is to be done.
 func (r *run) plan(ctx context.Context, res render.Result, p *plan.Plan) bool {
@@ -142,7 +143,7 @@ func (r *run) adopt(ctx context.Context, want []plan.Want) error {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			found[id] = r.madeAs(plan.Step{Want: w.Object, Exempt: w.Exempt}, r.in.look.Note(live))
+			found[id] = r.madeAs(plan.Step{Want: w.Object, Exempt: w.Exempt}, r.note(live))
 			return nil
 		})
 	}

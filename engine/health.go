@@ -45,7 +45,7 @@ func (r *run) lookAt(ctx context.Context) error {
 			continue
 		}
 		if !r.u.Wait || r.made.Objects[id].Once {
-			if err := r.in.look.WatchObject(ctx, id); err != nil {
+			if err := r.in.look.WatchObject(ctx, r.viewer(), id); err != nil {
 				return err
 			}
 		}

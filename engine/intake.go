@@ -45,8 +45,9 @@ const pause = 10 * time.Second
 func (e *Engine) watchKind(ctx context.Context, k object.Kind, listed func()) {
 	defer listed()
 	round := 0
+	var t trouble
 	for ctx.Err() == nil {
-		round = e.watchOnce(ctx, k, round, listed)
+		round = e.watchOnce(ctx, k, round, &t, listed)
 		listed()
 		select {
 		case <-ctx.Done():
@@ -57,7 +58,7 @@ func (e *Engine) watchKind(ctx context.Context, k object.Kind, listed func()) {
 
 // watchOnce takes in what one watch tells until it ends. It returns the number of
 // the last listing.
-func (e *Engine) watchOnce(ctx context.Context, k object.Kind, round int, listed func()) int {
+func (e *Engine) watchOnce(ctx context.Context, k object.Kind, round int, t *trouble, listed func()) int {
 	sel := cluster.Selection{Kind: k, Namespace: e.c.Namespace, Labels: e.c.Selector}
 	foreign := e.c.Dialect.Foreign(k)
 	if foreign {
@@ -68,10 +69,12 @@ func (e *Engine) watchOnce(ctx context.Context, k object.Kind, round int, listed
 			return round // then there are none, as in most clusters
 		}
 		if err != nil {
-			e.log.Warn("watch", "kind", k.String(), "error", err)
+			t.is(e.log, err, "kind", k.String())
 			continue
 		}
 		switch ch.Type {
+		case cluster.Following:
+			t.over()
 		case cluster.Listing:
 			round++
 		case cluster.Put:

@@ -90,7 +90,7 @@ func (r *run) settleWant(ctx context.Context, w *plan.Want) (as, error) {
 	if !r.sameBut(ctx, fields, want, w.Object, live) {
 		return as{}, nil
 	}
-	return r.madeAs(plan.Step{Want: want, Exempt: w.Exempt}, r.in.look.Note(live)), nil
+	return r.madeAs(plan.Step{Want: want, Exempt: w.Exempt}, r.note(live)), nil
 }
 
 // sameBut reports whether an object that is ours is as it is wanted but for the

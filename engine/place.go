@@ -27,7 +27,7 @@ func (e *Engine) newPlace(ctx context.Context, c cluster.Cluster) *place {
 	return &place{
 		Cluster: c,
 		look: observe.New(ctx, observe.Config{
-			Cluster: c, Selector: e.c.Dialect.Selector(), Manager: manager, Over: e.c.Over,
+			Cluster: c, As: func(user string) cluster.Watcher { return c.As(cluster.User(user)) }, Selector: e.c.Dialect.Selector(), Manager: manager, Over: e.c.Over,
 			Owner: e.c.Dialect.Owner, Exempt: e.c.Dialect.Exempt, Judges: e.judges, Whole: e.whole, Changed: e.sighted, Log: e.log,
 		}),
 		room: e.c.Units,
@@ -81,9 +81,14 @@ func (e *Engine) enter(p *place, u unit.Name) bool {
 	return true
 }
 
-func (e *Engine) leave(p *place) {
+// leave gives back a unit's room. One that has left for good while it had a worker
+// has nothing watched there any more.
+func (e *Engine) leave(p *place, u unit.Name) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if k := e.units[u]; k == nil || k.want.Target.Place != p.by {
+		p.look.Unwatch(u)
+	}
 	p.busy--
 	if len(p.waiting) > 0 {
 		e.unitQ.Add(p.waiting[0], changed)
@@ -92,20 +97,26 @@ func (e *Engine) leave(p *place) {
 	e.closeUnused(p)
 }
 
-// abandon takes in that a unit has left another cluster for good. e.mu is held.
-func (e *Engine) abandon(by unit.Place) {
-	if p := e.places[by]; p != nil {
+// abandon takes in that a unit has left a cluster for good. e.mu is held.
+func (e *Engine) abandon(u unit.Unit) {
+	if p := e.at(u.Target.Place); p != nil {
+		p.look.Unwatch(u.Name)
 		e.closeUnused(p)
 	}
+}
+
+// at returns the cluster that is reached so; nil if it is not used. e.mu is held.
+func (e *Engine) at(by unit.Place) *place {
+	if by == (unit.Place{}) {
+		return e.here
+	}
+	return e.places[by]
 }
 
 // overlook ends the watches of objects whose health a unit checked, and nobody
 // checks any more. e.mu is held.
 func (e *Engine) overlook(u unit.Unit) {
-	p := e.here
-	if at := u.Target.Place; at != (unit.Place{}) {
-		p = e.places[at]
-	}
+	p := e.at(u.Target.Place)
 	for _, id := range u.Checks {
 		if p != nil && len(e.checked[id]) == 0 {
 			p.look.UnwatchObject(id)

@@ -1,11 +1,13 @@
 package engine
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/cluster/memory"
 	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/observe"
 	"github.com/sane-gitops/sane/unit"
 )
 
@@ -23,15 +25,16 @@ func TestAbandonedPlace(t *testing.T) {
 	}
 	e.mu.Lock()
 	e.in.remove(there.Place, site)
-	e.abandon(there.Place)
+	e.abandon(unit.Unit{Name: site, Target: there})
 	e.mu.Unlock()
-	configMap := object.Kind{Name: "ConfigMap"}
-	if err := p.look.Watch(t.Context(), configMap); err != nil {
+	configMap := slices.Values([]object.ID{{Kind: object.Kind{Name: "ConfigMap"}, Namespace: "apps", Name: "c"}})
+	who := observe.Viewer{Unit: site}
+	if err := p.look.Watch(t.Context(), who, configMap); err != nil {
 		t.Error("it is closed under the worker:", err)
 	}
-	e.leave(p)
+	e.leave(p, site)
 	e.closing.Wait()
-	if err := p.look.Watch(t.Context(), configMap); err == nil || len(e.places) > 0 {
+	if err := p.look.Watch(t.Context(), who, configMap); err == nil || len(e.places) > 0 {
 		t.Errorf("it is open when nobody is there any more: %v, %d places", err, len(e.places))
 	}
 	if e.enter(p, site) {
@@ -51,7 +54,7 @@ func TestOverlooked(t *testing.T) {
 	for version, job := range map[string]string{"1": "one", "2": "two", "3": "three"} {
 		e.take(t.Context(), checking(version, job), 1)
 		for _, id := range e.units[site].want.Checks {
-			if err := e.here.look.WatchObject(t.Context(), id); err != nil {
+			if err := e.here.look.WatchObject(t.Context(), observe.Viewer{Unit: site}, id); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -106,6 +107,19 @@ func (p *play) fail(args []string) {
 		}
 		left--
 		return err
+	})
+}
+
+// confine forbids to watch what is in none of some namespaces, but for what is
+// about units.
+func (p *play) confine(namespaces []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rules = append(p.rules, func(op string, i object.ID) error {
+		if op != "watch" || strings.HasSuffix(i.Kind.Group, ".toolkit.fluxcd.io") || i.Namespace == "flux-system" || slices.Contains(namespaces, i.Namespace) {
+			return nil
+		}
+		return cluster.ErrForbidden
 	})
 }
 

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -105,17 +106,44 @@ func (r *references) missed(id object.ID, version string) bool {
 
 // follow has everybody who uses id read again when it changes, until ctx is done.
 func (r *references) follow(ctx context.Context, id object.ID) {
+	var t trouble
 	for ctx.Err() == nil {
-		r.watch(ctx, id)
+		r.watch(ctx, id, &t)
 		select { // we may not be allowed to watch it, for now
 		case <-ctx.Done():
-		case <-time.After(pause):
+		case <-time.After(t.pause()):
 		}
 	}
 }
 
+// A trouble is what keeps a watch from telling anything.
+type trouble struct {
+	said string        // that was logged
+	last time.Duration // the pause after it
+}
+
+// is takes in an error, and logs it unless it is the one before.
+func (t *trouble) is(log *slog.Logger, err error, facts ...any) {
+	if err.Error() != t.said {
+		t.said = err.Error()
+		log.Warn("watch", append(facts, "error", err)...)
+	}
+}
+
+// over takes in that changes are told.
+func (t *trouble) over() { *t = trouble{} }
+
+// maxPause bounds how long a watch that was not allowed is not asked for again.
+const maxPause = 5 * time.Minute
+
+// pause returns how long not to ask for a watch again: longer each time.
+func (t *trouble) pause() time.Duration {
+	t.last = min(max(pause, 2*t.last), maxPause)
+	return t.last
+}
+
 // watch is follow until the watch ends.
-func (r *references) watch(ctx context.Context, id object.ID) {
+func (r *references) watch(ctx context.Context, id object.ID, t *trouble) {
 	seen := "" // the resource version
 	listed := false
 	sel := cluster.Selection{Kind: id.Kind, Namespace: id.Namespace, Name: id.Name, Metadata: true}
@@ -124,10 +152,12 @@ func (r *references) watch(ctx context.Context, id object.ID) {
 			if errors.Is(err, context.Canceled) {
 				return
 			}
-			r.e.log.Warn("watch", "object", id.String(), "error", err)
+			t.is(r.e.log, err, "object", id.String())
 			continue
 		}
 		switch ch.Type {
+		case cluster.Following:
+			t.over()
 		case cluster.Listed:
 			if !listed && r.missed(id, seen) {
 				r.changed(id)

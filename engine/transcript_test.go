@@ -249,6 +249,7 @@ func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " | ") }
 //	pod NAME KEY=VALUE STATUS              a Pod with a label, and how it is
 //	state OBJECT WORD                      as its controller says in status.state
 //	fail OP OBJECT invalid|busy|down|forbidden [N]   the cluster refuses, N times; see memory.Cluster.Fail; "try" is a dry run
+//	confine NAMESPACE...          nothing may be watched but in these
 //	heal                          the cluster refuses nothing any more
 //	annotate OBJECT KEY=VALUE
 //	suspend OBJECT BY [DURATION [WHY]]   by a field manager, and until then
@@ -301,6 +302,8 @@ func (p *play) do(line string) {
 		p.world.SetStatus(id(args[0]), map[string]any{"state": args[1]})
 	case "fail":
 		p.fail(args)
+	case "confine":
+		p.confine(args)
 	case "heal":
 		p.mu.Lock()
 		p.rules = nil

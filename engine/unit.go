@@ -77,7 +77,9 @@ func (e *Engine) putUnit(o object.Object, u unit.Unit) {
 	k.agree(u)
 	k.want = u
 	e.link(u)
-	e.abandon(was.Target.Place)
+	if was.Target.Place != u.Target.Place {
+		e.abandon(was)
+	}
 	e.overlook(was)
 	e.unitQ.Add(u.Name, prio)
 	for _, d := range e.after.of(u.Name) {
@@ -134,7 +136,7 @@ func (e *Engine) dropUnit(name unit.Name) {
 		return
 	}
 	e.unlink(k.want)
-	e.abandon(k.want.Target.Place)
+	e.abandon(k.want)
 	e.overlook(k.want)
 	delete(e.units, name)
 	if f := e.feeds[k.want.Source]; f != nil && f.foreign {
@@ -184,7 +186,7 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 	} else if !e.enter(place, name) {
 		return time.Time{}, unchanged
 	} else {
-		defer e.leave(place)
+		defer e.leave(place, name)
 		r.in, r.as = place, place.As(cluster.User(r.u.Target.As))
 	}
 	if r.u.Deleting {

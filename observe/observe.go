@@ -4,10 +4,10 @@ package observe
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"log/slog"
 	"sync"
+	"time"
 	"unique"
 
 	"github.com/sane-gitops/sane/cluster"
@@ -22,9 +22,10 @@ import (
 // nil must be set.
 type Config struct {
 	Cluster  cluster.Watcher
-	Selector string   // selects, by label, the objects to be watched
-	Manager  string   // the field manager whose fields are ours
-	Over     []string // managers whose fields are to become ours, beside those of plan.TakenOver; may be nil
+	As       func(user string) cluster.Watcher // the same as another; nil means that nobody else watches
+	Selector string                            // selects, by label, the objects to be watched
+	Manager  string                            // the field manager whose fields are ours
+	Over     []string                          // managers whose fields are to become ours, beside those of plan.TakenOver; may be nil
 	Owner    func(labels map[string]string) (unit.Name, bool)
 	Exempt   func(object.Object) plan.Exemption
 
@@ -58,8 +59,8 @@ type Sighting struct {
 	Passing  bool   // it goes away by itself when its work is done; if it is Gone, that is so
 }
 
-// A Watcher watches objects of the kinds that it is told to, one watch a kind.
-// It is safe for use by several goroutines at once.
+// A Watcher watches the objects that it is told to, by one watch a kind where that
+// is allowed. It is safe for use by several goroutines at once.
 type Watcher struct {
 	c    Config
 	ctx  context.Context // of the watches; see Run
@@ -67,12 +68,16 @@ type Watcher struct {
 	wg   sync.WaitGroup
 
 	mu      sync.Mutex
-	watches map[scope]*watch // guarded by mu
-	closed  bool             // guarded by mu
+	watches map[scope]*watch                                    // guarded by mu
+	users   map[scope]int                                       // guarded by mu; units that want to see what is in it
+	claims  map[unique.Handle[unit.Name]][]unique.Handle[scope] // guarded by mu; what each unit wants to see
+	denied  map[way]bool                                        // guarded by mu; that was forbidden when it was last tried
+	told    map[way]string                                      // guarded by mu; the trouble with it that was last logged
+	closed  bool                                                // guarded by mu
 }
 
-// A scope is what one watch is about: the selected objects of a kind, or the
-// one object of a name.
+// A scope is what one watch is about: the selected objects of a kind, those of
+// them in a namespace, or the one object of a name.
 type scope struct {
 	kind            object.Kind
 	namespace, name string
@@ -89,12 +94,15 @@ func (s scope) selection(labels string, whole bool) cluster.Selection {
 // A watch is what is known of a scope. All but its channel is guarded by
 // Watcher.mu.
 type watch struct {
+	as     string             // in whose name it watches, if not in ours
 	whole  bool               // it sees more than metadata
 	round  int32              // of listings
 	seen   map[key]*sighted   //
 	listed chan struct{}      // closed when the first listing is complete, or can't be had
 	err    error              // why there is no watch
 	blind  bool               // that ended before the first listing was complete
+	alone  bool               // it is for one object, whoever owns it
+	idle   *time.Timer        // ends it; nil while somebody wants to see what it sees
 	cancel context.CancelFunc //
 }
 
@@ -111,72 +119,32 @@ func keyAt(namespace, name string) key { return key{unique.Make(namespace), name
 // with Close.
 func New(ctx context.Context, c Config) *Watcher {
 	ctx, stop := context.WithCancel(ctx)
-	return &Watcher{c: c, ctx: ctx, stop: stop, watches: make(map[scope]*watch)}
+	return &Watcher{
+		c: c, ctx: ctx, stop: stop, watches: make(map[scope]*watch), users: make(map[scope]int),
+		claims: make(map[unique.Handle[unit.Name]][]unique.Handle[scope]), denied: make(map[way]bool), told: make(map[way]string),
+	}
 }
 
 // Close ends all watches and waits until they have ended.
 func (w *Watcher) Close() {
 	w.mu.Lock()
 	w.closed = true
+	for _, kw := range w.watches {
+		if kw.idle != nil {
+			kw.idle.Stop()
+		}
+	}
 	w.mu.Unlock()
 	w.stop()
 	w.wg.Wait()
-}
-
-// Watch sees to it that objects of the given kinds are watched, and returns
-// when all of them have been listed, or ctx is done. A kind that the server
-// does not know has no objects; it is asked for again by the next Watch. That
-// they can't be listed is an error: of what is not seen then nothing is known.
-func (w *Watcher) Watch(ctx context.Context, kinds ...object.Kind) error {
-	for _, k := range kinds {
-		if err := w.await(ctx, scope{kind: k}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// WatchObject is Watch for one object, whoever owns it.
-func (w *Watcher) WatchObject(ctx context.Context, id object.ID) error {
-	return w.await(ctx, scope{id.Kind, id.Namespace, id.Name})
-}
-
-// UnwatchObject ends what WatchObject began: nobody cares for the object any
-// more. Whoever waits for it to be seen gets an error.
-func (w *Watcher) UnwatchObject(id object.ID) {
-	s := scope{id.Kind, id.Namespace, id.Name}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if kw := w.watches[s]; kw != nil {
-		kw.cancel()
-		delete(w.watches, s)
-	}
-}
-
-func (w *Watcher) await(ctx context.Context, s scope) error {
-	kw := w.start(s)
-	select {
-	case <-kw.listed:
-	case <-ctx.Done():
-		return fmt.Errorf("list %s: %w", s.kind, context.Cause(ctx))
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	switch {
-	case !kw.blind:
-		return nil
-	case errors.Is(kw.err, cluster.ErrForbidden):
-		return fmt.Errorf("%w: whoever keeps objects of a kind must be allowed to list and watch them", kw.err)
-	}
-	return kw.err
 }
 
 var errClosed = errors.New("the cluster is not watched any more")
 
 // start returns the watch of a scope, begun if there is none, if it has ended,
 // or if more is to be seen than it sees.
-func (w *Watcher) start(s scope) *watch {
-	whole := w.whole(s.kind)
+func (w *Watcher) start(at way) *watch {
+	s, whole := at.scope, w.whole(at.kind)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	old := w.watches[s]
@@ -184,7 +152,7 @@ func (w *Watcher) start(s scope) *watch {
 		return old
 	}
 	ctx, cancel := context.WithCancel(w.ctx)
-	kw := &watch{whole: whole, seen: make(map[key]*sighted), listed: make(chan struct{}), cancel: cancel}
+	kw := &watch{as: at.as, whole: whole, seen: make(map[key]*sighted), listed: make(chan struct{}), cancel: cancel}
 	if w.closed {
 		cancel()
 		kw.err, kw.blind = errClosed, true
@@ -194,26 +162,41 @@ func (w *Watcher) start(s scope) *watch {
 	if old != nil {
 		old.cancel()
 		kw.seen, kw.round, old.seen = old.seen, old.round, make(map[key]*sighted)
+		if kw.alone = old.alone; old.err == nil {
+			kw.as = old.as
+		}
 	}
 	w.watches[s] = kw
-	w.wg.Go(func() { w.follow(ctx, s, kw) })
+	w.rest(s, kw)
+	doubtful := w.denied[way{s, kw.as}]
+	w.wg.Go(func() { w.follow(ctx, s, kw, doubtful) })
 	return kw
 }
 
-// follow takes in what a watch tells until it ends.
-func (w *Watcher) follow(ctx context.Context, s scope, kw *watch) {
+// follow takes in what a watch tells until it ends. One that was forbidden before
+// shows nothing until it is known to be told of changes, too.
+func (w *Watcher) follow(ctx context.Context, s scope, kw *watch, doubtful bool) {
 	defer kw.cancel()
 	listed := sync.OnceFunc(func() { close(kw.listed) })
 	defer listed()
 	blind := true
 	var last error
-	for ch, err := range w.c.Cluster.Watch(ctx, s.selection(w.c.Selector, kw.whole)) {
+	for ch, err := range w.by(kw.as).Watch(ctx, s.selection(w.c.Selector, kw.whole)) {
 		if last = err; err != nil {
-			w.c.Log.Warn("watch", "kind", s.kind.String(), "error", err)
+			w.complain(way{s, kw.as}, err)
 			continue
 		}
 		w.take(s.kind, kw, ch)
-		if ch.Type == cluster.Listed {
+		switch ch.Type {
+		case cluster.Listed:
+			w.outdo(s)
+		case cluster.Following:
+			w.allowed(way{s, kw.as})
+			doubtful = false
+		default:
+			continue
+		}
+		if !doubtful {
 			blind = false
 			listed()
 		}
@@ -226,9 +209,57 @@ func (w *Watcher) follow(ctx context.Context, s scope, kw *watch) {
 	if last == nil {
 		last = errClosed
 	}
+	w.end(s, kw, last, blind)
+}
+
+// by returns the cluster as a user.
+func (w *Watcher) by(user string) cluster.Watcher {
+	if user == "" {
+		return w.c.Cluster
+	}
+	return w.c.As(user)
+}
+
+// complain logs an error of a watch, unless it is the one that was logged last.
+func (w *Watcher) complain(at way, err error) {
 	w.mu.Lock()
-	kw.err, kw.blind = last, blind
+	known := w.told[at] == err.Error()
+	w.told[at] = err.Error()
 	w.mu.Unlock()
+	if known {
+		return
+	}
+	facts := []any{"kind", at.kind.String(), "error", err}
+	if at.as != "" {
+		facts = append(facts, "as", at.as)
+	}
+	w.c.Log.Warn("watch", facts...)
+}
+
+// allowed takes in that a way to watch leads somewhere.
+func (w *Watcher) allowed(at way) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.told, at)
+	delete(w.denied, at)
+}
+
+// end takes in that a watch has ended. If it may not go on, those whose objects
+// it saw are told: they have to be seen another way.
+func (w *Watcher) end(s scope, kw *watch, why error, blind bool) {
+	var unseen []owned
+	w.mu.Lock()
+	kw.err, kw.blind = why, blind
+	if errors.Is(why, cluster.ErrForbidden) {
+		w.denied[way{s, kw.as}] = true
+		for at, seen := range kw.seen {
+			unseen = append(unseen, owned{seen.owner.Value(), object.ID{Kind: s.kind, Namespace: at.namespace.Value(), Name: at.name}})
+		}
+	}
+	w.mu.Unlock()
+	for _, o := range unseen {
+		w.c.Changed(o.owner, o.id)
+	}
 }
 
 // take takes in one change.
@@ -290,8 +321,7 @@ func (w *Watcher) gone(k object.Kind, kw *watch, o object.Object) {
 }
 
 // vanished returns what is kept of an object that has gone, because its work was
-// done or not. Its memory ends with the next listing, or when its owner forgets
-// it.
+// done or not. Its memory ends with the next listing.
 func vanished(old *sighted, done bool, round int32) *sighted {
 	s := Sighting{
 		Owner: old.owner.Value(), Version: old.version, Gone: true,
@@ -303,13 +333,15 @@ func vanished(old *sighted, done bool, round int32) *sighted {
 	return pack(s, round)
 }
 
+// An owned is an object and its owner.
+type owned struct {
+	owner unit.Name
+	id    object.ID
+}
+
 // sweep takes everything for gone that the listing just completed did not put.
 func (w *Watcher) sweep(k object.Kind, kw *watch) {
-	type lost struct {
-		owner unit.Name
-		id    object.ID
-	}
-	var all []lost
+	var all []owned
 	w.mu.Lock()
 	for at, s := range kw.seen {
 		if s.round == kw.round {
@@ -321,7 +353,7 @@ func (w *Watcher) sweep(k object.Kind, kw *watch) {
 		}
 		done := s.passing && s.usual.Value().health.Status != health.Degraded // as far as was seen
 		kw.seen[at] = vanished(s, done, kw.round)
-		all = append(all, lost{s.owner.Value(), object.ID{Kind: k, Namespace: at.namespace.Value(), Name: at.name}})
+		all = append(all, owned{s.owner.Value(), object.ID{Kind: k, Namespace: at.namespace.Value(), Name: at.name}})
 	}
 	w.mu.Unlock()
 	for _, l := range all {
@@ -329,11 +361,11 @@ func (w *Watcher) sweep(k object.Kind, kw *watch) {
 	}
 }
 
-// Note takes in how an object stands after a change of our own, as the server
-// answered it. Its owner is not told.
-func (w *Watcher) Note(o object.Object) Sighting {
+// Note takes in how an object stands after a change that was made for a unit, as
+// the server answered it. Its owner is not told.
+func (w *Watcher) Note(v Viewer, o object.Object) Sighting {
 	id := o.ID()
-	w.put(w.start(scope{kind: id.Kind}), o, true)
+	w.put(w.start(w.inOrder(v.ways(id))[0]), o, true)
 	s, _ := w.See(id)
 	return s
 }
@@ -350,11 +382,14 @@ func (w *Watcher) See(id object.ID) (Sighting, bool) {
 	return Sighting{}, false
 }
 
-// sightings yields what is known of an object: by the watch of its kind, and by
-// its own. w.mu is held.
+// sightings yields what is known of an object: by the watch of its kind, by that
+// in its namespace, and by its own. w.mu is held.
 func (w *Watcher) sightings(id object.ID) iter.Seq[*sighted] {
 	return func(yield func(*sighted) bool) {
-		for _, s := range []scope{{kind: id.Kind}, {id.Kind, id.Namespace, id.Name}} {
+		for i, s := range [...]scope{{kind: id.Kind}, {kind: id.Kind, namespace: id.Namespace}, {id.Kind, id.Namespace, id.Name}} {
+			if i == 1 && id.Namespace == "" { // it is in none
+				continue
+			}
 			kw := w.watches[s]
 			if kw == nil {
 				continue
@@ -362,18 +397,6 @@ func (w *Watcher) sightings(id object.ID) iter.Seq[*sighted] {
 			if seen := kw.seen[keyAt(id.Namespace, id.Name)]; seen != nil && !yield(seen) {
 				return
 			}
-		}
-	}
-}
-
-// Forget drops what is known of an object that has gone.
-func (w *Watcher) Forget(id object.ID) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if kw := w.watches[scope{kind: id.Kind}]; kw != nil {
-		at := keyAt(id.Namespace, id.Name)
-		if s := kw.seen[at]; s != nil && s.gone {
-			delete(kw.seen, at)
 		}
 	}
 }

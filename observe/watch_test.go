@@ -2,6 +2,7 @@ package observe_test
 
 import (
 	"errors"
+	"iter"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -25,9 +26,26 @@ func newWatcher(t *testing.T, c cluster.Watcher) *observe.Watcher {
 	return w
 }
 
+// shop and stock are units of a tenant.
+var (
+	shop  = observe.Viewer{Unit: unit.Name{Namespace: "apps", Name: "shop"}}
+	stock = observe.Viewer{Unit: unit.Name{Namespace: "apps", Name: "stock"}}
+)
+
+// one yields the name of an object of a kind, and of more in other namespaces.
+func one(kind string, namespaces ...string) iter.Seq[object.ID] {
+	return func(yield func(object.ID) bool) {
+		for _, ns := range namespaces {
+			if !yield(object.ID{Kind: object.Kind{Name: kind}, Namespace: ns, Name: "a"}) {
+				return
+			}
+		}
+	}
+}
+
 // TestUnlisted holds that nobody takes for gone what could not be listed.
 func TestUnlisted(t *testing.T) {
-	configMap := object.Kind{Name: "ConfigMap"}
+	configMap := one("ConfigMap", "apps")
 	c := memory.New()
 	w := newWatcher(t, c)
 	c.Fail(func(op string, id object.ID) error {
@@ -36,18 +54,18 @@ func TestUnlisted(t *testing.T) {
 		}
 		return nil
 	})
-	if err := w.Watch(t.Context(), configMap); !errors.Is(err, cluster.ErrForbidden) {
+	if err := w.Watch(t.Context(), shop, configMap); !errors.Is(err, cluster.ErrForbidden) {
 		t.Errorf("Watch of what must not be listed: %v", err)
 	}
 	c.Fail(nil)
-	if err := w.Watch(t.Context(), configMap); err != nil {
+	if err := w.Watch(t.Context(), shop, configMap); err != nil {
 		t.Errorf("Watch of what may be listed now: %v", err)
 	}
-	if err := w.Watch(t.Context(), object.Kind{Group: "example.com", Name: "Unknown"}); err != nil {
+	if err := w.Watch(t.Context(), shop, one("Unknown", "apps")); err != nil {
 		t.Errorf("Watch of a kind that there is not: %v", err)
 	}
 	w.Close()
-	if err := w.Watch(t.Context(), object.Kind{Name: "Secret"}); err == nil {
+	if err := w.Watch(t.Context(), shop, one("Secret", "apps")); err == nil {
 		t.Error("a closed Watcher says that it has listed Secrets")
 	}
 }
@@ -60,7 +78,7 @@ func TestUnwatched(t *testing.T) {
 		w := newWatcher(t, c)
 		id := object.ID{Kind: object.Kind{Group: "batch", Name: "Job"}, Namespace: "apps", Name: "migrate"}
 		for range 3 {
-			if err := w.WatchObject(t.Context(), id); err != nil {
+			if err := w.WatchObject(t.Context(), shop, id); err != nil {
 				t.Fatal(err)
 			}
 			if n, _ := w.Size(); n != 1 {

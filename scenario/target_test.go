@@ -117,6 +117,47 @@ subjects: [{kind: ServiceAccount, name: somebody, namespace: $NS}]
 	s.gone(far)
 }
 
+// TestClusterOfTenant: a unit is kept in a cluster where it may do all in its
+// namespace and nothing beside it.
+func TestClusterOfTenant(t *testing.T) {
+	s := open(t)
+	rev := s.commit(map[string]string{"x/cm.yaml": configMap("far"), "x/web.yaml": `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: $NS}
+spec:
+  selector: {matchLabels: {app: web}}
+  template: {metadata: {labels: {app: web}}, spec: {containers: [{name: main, image: example.com/web}]}}
+`})
+	s.feed()
+	s.apply("{apiVersion: v1, kind: ServiceAccount, metadata: {name: tenant, namespace: $NS}}")
+	s.login("there", "tenant", "https://kubernetes.default.svc")
+	s.unit("apps", "path: x", "wait: true", "kubeConfig: {configMapRef: {name: there}}")
+	s.refused(s.unitID("apps"), "ReconciliationFailed", "watch ConfigMap in $NS", "watch Deployment.apps in $NS",
+		"system:serviceaccount:$NS:tenant", `cannot list resource "configmaps"`, `in the namespace "$NS"`)
+
+	s.apply(`
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: tenant, namespace: $NS}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}
+subjects: [{kind: ServiceAccount, name: tenant, namespace: $NS}]
+`)
+	s.ready("apps", rev)
+	far := s.id(configMaps, "far")
+	s.here(far)
+	s.delete(far)
+	s.here(far)
+
+	rev = s.push(map[string]string{"x/cm.yaml": configMap("near")})
+	s.ready("apps", rev)
+	s.gone(far)
+	near := s.id(configMaps, "near")
+	s.delete(s.unitID("apps"))
+	s.gone(s.unitID("apps"))
+	s.gone(near)
+}
+
 // login puts a ConfigMap by which an account gets in at the stage by its address.
 func (s *scene) login(name, account, audiences string) {
 	s.Helper()
