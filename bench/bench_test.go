@@ -288,3 +288,31 @@ func TestChoose(t *testing.T) {
 		t.Error("none is not all")
 	}
 }
+
+// The bare loop says what a controller says: the watch that times it must see
+// each round, and tell it from the ones before.
+func TestFloorStatus(t *testing.T) {
+	o := unitOf(floorNamespace, "u", "units", "u", "1h").With(int64(1), "metadata", "generation")
+	for round, entries := range []int{1, 2, 2} {
+		patch, err := object.FromJSON(floorStatus("u", round))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, field := range []string{"conditions", "history", "inventory", "lastAppliedRevision", "lastAttemptedRevision", "observedGeneration"} {
+			if v, ok := patch.Get("status", field); ok {
+				o = o.With(v, "status", field)
+			}
+			if _, ok := o.Get("status", field); !ok {
+				t.Errorf("round %d: no %s", round, field)
+			}
+		}
+		for other := range 3 {
+			if got := readyAt(floorRevision(other))(unitFactOf(o)); got != (other == round) {
+				t.Errorf("round %d: ready at %d: %v", round, other, got)
+			}
+		}
+		if v, _ := o.Get("status", "history"); len(v.([]any)) != entries {
+			t.Errorf("round %d: history is %v", round, v)
+		}
+	}
+}

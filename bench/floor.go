@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"syscall"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/object"
 )
 
@@ -28,7 +30,9 @@ const floorNamespace = "sane-bench-floor"
 var bare = cluster.How{Manager: "sane-bench", Force: true}
 
 // A Floor is what the least that the contract asks for costs: one server-side
-// apply for each object that changes, and one status write for each unit.
+// apply for each object that changes, and one status write for each unit. It is
+// timed as the controller is: by a watch of the units, which costs the API server
+// and this program something.
 type Floor struct {
 	R time.Duration `json:"R_ns"` // median round trip of one bare apply on the idle server
 	C time.Duration `json:"C_ns"` // the client's CPU time for one bare apply
@@ -36,7 +40,7 @@ type Floor struct {
 	First     Cost // all objects of all units, and their statuses
 	Upgrade   Cost // one object of each unit, and their statuses
 	Settle    Cost // only the statuses
-	DriftMany Cost // one object of each unit
+	DriftMany Cost // an edit of one object of each unit, and one apply
 }
 
 // A Cost is what the bare loop took.
@@ -57,25 +61,8 @@ func (s *stage) measureFloor(ctx context.Context) (f Floor, err error) {
 	if err := s.inParallel(ctx, s.n, s.floorUnit); err != nil {
 		return f, err
 	}
-	for _, w := range []struct {
-		cost *Cost
-		work func(ctx context.Context, i int) error
-	}{
-		{&f.First, func(ctx context.Context, i int) error {
-			return s.bring(ctx, i, unitObjects(i, floorNamespace, "v0"), "v0")
-		}},
-		{&f.Upgrade, func(ctx context.Context, i int) error {
-			return s.bring(ctx, i, unitObjects(i, floorNamespace, "v1")[:1], "v1")
-		}},
-		{&f.Settle, func(ctx context.Context, i int) error { return s.bring(ctx, i, nil, "v2") }},
-		{&f.DriftMany, func(ctx context.Context, i int) error { return s.send(ctx, unitObjects(i, floorNamespace, "v3")[:1]) }},
-	} {
-		if err := s.calm(ctx); err != nil {
-			return f, err
-		}
-		if *w.cost, err = s.cost(ctx, w.work); err != nil {
-			return f, err
-		}
+	if err := s.measureWork(ctx, &f); err != nil {
+		return f, err
 	}
 	if err := s.clearFloor(ctx); err != nil {
 		return f, err
@@ -85,8 +72,50 @@ func (s *stage) measureFloor(ctx context.Context) (f Floor, err error) {
 	return f, err
 }
 
-// cost measures what it takes to do work for each unit.
-func (s *stage) cost(ctx context.Context, work func(ctx context.Context, i int) error) (Cost, error) {
+// measureWork measures what the bare loop takes for what the workloads ask for.
+func (s *stage) measureWork(ctx context.Context, f *Floor) error {
+	units, err := look(ctx, s.cluster, cluster.Selection{Kind: kustomization, Namespace: floorNamespace}, unitFactOf)
+	if err != nil {
+		return err
+	}
+	defer units.close()
+	for round, w := range []struct {
+		cost *Cost
+		work func(ctx context.Context, i int) error
+	}{
+		{&f.First, func(ctx context.Context, i int) error { return s.send(ctx, unitObjects(i, floorNamespace, "v0")) }},
+		{&f.Upgrade, func(ctx context.Context, i int) error { return s.send(ctx, unitObjects(i, floorNamespace, "v1")[:1]) }},
+		{&f.Settle, func(ctx context.Context, i int) error { return nil }},
+	} {
+		if *w.cost, err = s.cost(ctx, func(ctx context.Context, i int) error {
+			return errors.Join(w.work(ctx, i), s.report(ctx, i, round))
+		}, units.expect(unitNames(s.n), readyAt(floorRevision(round)))); err != nil {
+			return err
+		}
+	}
+	deployments, err := look(ctx, s.cluster, cluster.Selection{Kind: deployment, Namespace: floorNamespace}, deploymentFactOf)
+	if err != nil {
+		return err
+	}
+	defer deployments.close()
+	f.DriftMany, err = s.cost(ctx, func(ctx context.Context, i int) error {
+		_, err := s.edit(ctx, floorNamespace, i)
+		return errors.Join(err, s.send(ctx, unitObjects(i, floorNamespace, "v1")[:1]))
+	}, nil)
+	return err
+}
+
+// A waiter waits for what is expected.
+type waiter interface {
+	wait(context.Context) (time.Time, error)
+}
+
+// cost measures what it takes to do work for each unit, until what it does has
+// been seen, if anybody looks out for that.
+func (s *stage) cost(ctx context.Context, work func(ctx context.Context, i int) error, seen waiter) (Cost, error) {
+	if err := s.calm(ctx); err != nil {
+		return Cost{}, err
+	}
 	before, err := read(ctx, s.kube)
 	if err != nil {
 		return Cost{}, err
@@ -95,20 +124,23 @@ func (s *stage) cost(ctx context.Context, work func(ctx context.Context, i int) 
 	if err := s.inParallel(ctx, s.n, work); err != nil {
 		return Cost{}, err
 	}
-	c := Cost{Seconds: time.Since(began).Seconds(), Client: (ownCPU() - client).Seconds()}
+	last := time.Now()
+	if seen != nil {
+		if last, err = seen.wait(ctx); err != nil {
+			return Cost{}, err
+		}
+	}
+	c := Cost{Seconds: last.Sub(began).Seconds(), Client: (ownCPU() - client).Seconds()}
 	after, err := read(ctx, s.kube)
 	c.Server = after.cpu - before.cpu
 	return c, err
 }
 
-// bring does to one unit what a controller does at the least.
-func (s *stage) bring(ctx context.Context, i int, objects []object.Object, version string) error {
-	if err := s.send(ctx, objects); err != nil {
-		return err
-	}
+// report writes the status of a unit.
+func (s *stage) report(ctx context.Context, i, round int) error {
 	id := object.ID{Kind: kustomization, Namespace: floorNamespace, Name: unitName(i)}
-	_, err := s.cluster.Patch(ctx, id, cluster.Patch{Type: cluster.MergePatch, Data: floorStatus(id.Name, version)},
-		cluster.How{Manager: bare.Manager, Subresource: "status"})
+	_, err := s.cluster.Patch(ctx, id, cluster.Patch{Type: cluster.MergePatch, Data: floorStatus(id.Name, round)},
+		cluster.How{Manager: bare.Manager, Subresource: "status", Brief: true})
 	return err
 }
 
@@ -134,26 +166,51 @@ func (s *stage) floorUnit(ctx context.Context, i int) error {
 	return err
 }
 
-// floorStatus is a patch of a unit's status as controllers write it.
-func floorStatus(name, version string) []byte {
-	rev := fmt.Sprintf("main@sha1:%040s", version)
-	var entries []any
-	for _, o := range []string{"_%s_apps_Deployment", "_%s__ServiceAccount", "_%s__Service", "_%s_networking.k8s.io_Ingress"} {
-		entries = append(entries, map[string]any{"id": floorNamespace + fmt.Sprintf(o, name), "v": "v1"})
+// floorRevision is what the units are at after a round of the bare loop.
+func floorRevision(round int) string { return fmt.Sprintf("main@sha1:%040d", round) }
+
+// floorStatus is a patch of a unit's status as the contract has it: what is new
+// in the given round. Its history has an entry for each round that changed an
+// object, which are the first two.
+func floorStatus(name string, round int) []byte {
+	rev := floorRevision(round)
+	var history []any
+	for made := min(round, 1); made >= 0; made-- {
+		at := round
+		if made < min(round, 1) {
+			at = made
+		}
+		history = append(history, map[string]any{
+			"digest":          digest.Of([]byte(floorRevision(made))),
+			"firstReconciled": "2026-01-01T00:00:00Z", "lastReconciled": "2026-01-01T00:00:00Z",
+			"lastReconciledDuration": "12ms", "lastReconciledStatus": "ReconciliationSucceeded",
+			"totalReconciliations": 1 + at - made, "metadata": map[string]any{"revision": floorRevision(at)},
+		})
 	}
-	data, err := json.Marshal(map[string]any{"status": map[string]any{
-		"observedGeneration": 1,
+	status := map[string]any{
 		"conditions": []any{map[string]any{
 			"type": "Ready", "status": "True", "reason": "ReconciliationSucceeded", "message": "Applied revision: " + rev,
 			"lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1,
 		}},
-		"inventory":           map[string]any{"entries": entries},
+		"history":             history,
 		"lastAppliedRevision": rev, "lastAttemptedRevision": rev,
-	}})
+	}
+	if round == 0 {
+		status["observedGeneration"] = 1
+		status["inventory"] = map[string]any{"entries": floorInventory(name)}
+	}
+	data, err := json.Marshal(map[string]any{"status": status})
 	if err != nil {
 		panic(err) // strings can be marshalled
 	}
 	return data
+}
+
+func floorInventory(name string) (entries []any) {
+	for _, o := range []string{"_%s_apps_Deployment", "_%s__ServiceAccount", "_%s__Service", "_%s_networking.k8s.io_Ingress"} {
+		entries = append(entries, map[string]any{"id": floorNamespace + fmt.Sprintf(o, name), "v": "v1"})
+	}
+	return entries
 }
 
 // roundTrip measures R and C by applies one after the other, each of which
