@@ -68,13 +68,17 @@ const (
 // Why finds out why an object is as it is: a unit, a source, or any other. That
 // there is none of that name, and that none is wanted, is an error.
 func (d *Desk) Why(ctx context.Context, id object.ID) (*Answer, error) {
-	w := &asking{
-		Desk: d, reading: d.Read(At{}), answer: new(Answer), about: id,
-		told: make(map[object.ID]bool), heard: make(map[string][]object.Object), taken: make(map[point]*checkout),
-	}
+	w := d.asking(id)
 	defer w.reading.Close()
 	err := w.explain(ctx, id)
 	return w.answer, err
+}
+
+func (d *Desk) asking(about object.ID) *asking {
+	return &asking{
+		Desk: d, reading: d.Read(At{}), answer: new(Answer), about: about,
+		told: make(map[object.ID]bool), heard: make(map[string][]object.Object), taken: make(map[point]*checkout),
+	}
 }
 
 func (w *asking) explain(ctx context.Context, id object.ID) error {

@@ -159,7 +159,7 @@ func (w *asking) warnings(ctx context.Context, o object.Object, known string) []
 		if known != "" && oneLine(known) == message {
 			continue
 		}
-		out = append(out, Warning{e.Text("reason"), message, count(e), lastSeen(e)})
+		out = append(out, Warning{e.Text("reason"), message, count(e), LastSeen(e)})
 	}
 	slices.SortStableFunc(out, func(a, b Warning) int {
 		return cmp.Or(b.Last.Compare(a.Last), strings.Compare(a.Reason, b.Reason), strings.Compare(a.Message, b.Message))
@@ -206,7 +206,8 @@ func count(e object.Object) int64 {
 	return cmp.Or(e.Number("series", "count"), e.Number("count"))
 }
 
-func lastSeen(e object.Object) time.Time {
+// LastSeen returns when an event happened last.
+func LastSeen(e object.Object) time.Time {
 	for _, path := range [][]string{{"series", "lastObservedTime"}, {"lastTimestamp"}, {"eventTime"}, {"metadata", "creationTimestamp"}} {
 		if t := e.Time(path...); !t.IsZero() {
 			return t

@@ -177,6 +177,12 @@ func (w *asking) makers(ctx context.Context, o object.Object) ([]found, error) {
 	return out, nil
 }
 
+// Controller returns the owner that made an object; zero if none did.
+func Controller(o object.Object) object.ID {
+	id, _ := controller(o)
+	return id
+}
+
 // controller returns the owner that made an object; zero if none did.
 func controller(o object.Object) (id object.ID, uid string) {
 	v, _ := o.Get("metadata", "ownerReferences")

@@ -71,7 +71,7 @@ func (w *asking) originOf(ctx context.Context, o object.Object, rev source.Revis
 	out := &Origin{Source: o.ID().String(), Revision: rev.Name}
 	asked, err := w.Dialect.Read(o, Nothing{})
 	if err == nil && len(asked.Feeds) > 0 {
-		out.URL = plainURL(asked.Feeds[0].Remote.URL)
+		out.URL = PlainURL(asked.Feeds[0].Remote.URL)
 	}
 	if rev.IsZero() {
 		return out
@@ -88,13 +88,20 @@ func (w *asking) originOf(ctx context.Context, o object.Object, rev source.Revis
 	return out
 }
 
-// plainURL returns a URL without a password.
-func plainURL(s string) string {
+// PlainURL returns a URL without what lets one in: passwords, tokens that stand for
+// users, and what comes after a question mark. The user of SSH is no secret.
+func PlainURL(s string) string {
 	u, err := url.Parse(s)
-	if err != nil || u.User == nil {
-		return s
+	if err != nil {
+		return "(no URL)"
 	}
-	return u.Redacted()
+	if u.User != nil && u.Scheme == "ssh" {
+		u.User = url.User(u.User.Username())
+	} else {
+		u.User = nil
+	}
+	u.RawQuery, u.Fragment = "", ""
+	return u.String()
 }
 
 // A point is a source at a revision.

@@ -24,6 +24,15 @@ func (w *asking) source(ctx context.Context, o object.Object) error {
 	return nil
 }
 
+// Standing says how the source that o asks for stands, and why, by what the API
+// server tells of it and of what it refers to.
+func (d *Desk) Standing(ctx context.Context, o object.Object) *Answer {
+	w := d.asking(o.ID())
+	defer w.reading.Close()
+	w.answer.State = w.sourceState(ctx, o)
+	return w.answer
+}
+
 // usersOf returns the units of a source, and the sources that include it.
 func (w *asking) usersOf(ctx context.Context, name source.FeedName) []string {
 	var out []string

@@ -52,10 +52,13 @@ var doneSays = map[string]string{
 const maxReason = 500
 
 func (s *Server) actions() {
-	s.post("/unit/{kind}/{namespace}/{name}/reconcile", s.onUnit("reconcile", s.reconcile))
-	s.post("/unit/{kind}/{namespace}/{name}/suspend", s.onUnit("suspend", s.suspend))
-	s.post("/unit/{kind}/{namespace}/{name}/resume", s.onUnit("resume", s.resume))
-	s.post("/unit/{kind}/{namespace}/{name}/approve", s.onUnit("approve", s.approve))
+	s.post("/unit/{kind}/{namespace}/{name}/reconcile", s.ofUnit(s.doing("reconcile", s.reconcile)))
+	s.post("/unit/{kind}/{namespace}/{name}/suspend", s.ofUnit(s.doing("suspend", s.suspend)))
+	s.post("/unit/{kind}/{namespace}/{name}/resume", s.ofUnit(s.doing("resume", s.resume)))
+	s.post("/unit/{kind}/{namespace}/{name}/approve", s.ofUnit(s.doing("approve", s.approve)))
+	for what, do := range map[string]deed{"reconcile": s.reconcile, "suspend": s.suspend, "resume": s.resume} {
+		s.post("/source/{kind}/{namespace}/{name}/"+what, s.ofSource(s.doing(what, do)))
+	}
 	s.post("/object/{kind}/{namespace}/{name}/restart", s.onObject("restart", s.restart))
 	s.post("/object/{kind}/{namespace}/{name}/delete", s.onObject("delete", s.deletePod))
 }
@@ -64,13 +67,9 @@ func (s *Server) actions() {
 // audit log says of it beside that.
 type deed func(r *http.Request, v *viewer, o object.Object) (facts []any, err error)
 
-// onUnit serves what is done to a unit.
-func (s *Server) onUnit(what string, do deed) page {
-	return func(w http.ResponseWriter, r *http.Request, v *viewer) error {
-		o, err := s.namedUnit(r, v)
-		if err != nil {
-			return err
-		}
+// doing serves what is done to a unit or a source.
+func (s *Server) doing(what string, do deed) aboutPage {
+	return func(w http.ResponseWriter, r *http.Request, v *viewer, o object.Object) error {
 		return s.done(w, r, v, what, o, do)
 	}
 }
@@ -120,8 +119,8 @@ func annotations(m map[string]any) map[string]any {
 	return map[string]any{"metadata": map[string]any{"annotations": m}}
 }
 
-// reconcile asks for a look at a unit now, or first at its source and then at
-// the unit.
+// reconcile asks for a look at a unit or a source now, or first at the source of a
+// unit and then at that.
 func (s *Server) reconcile(r *http.Request, v *viewer, o object.Object) ([]any, error) {
 	if s.c.Language.Paused(o) {
 		return nil, &refusal{http.StatusConflict, "It is suspended: resume it first."}

@@ -21,9 +21,12 @@ func (s *Server) fleetPages() {
 	})
 }
 
-// A wish is which units somebody wants to see, and how: the query of the URL.
+// A wish is which units or sources somebody wants to see, and how: the query of the
+// URL.
 type wish struct {
+	list      *list
 	Search    string
+	Kind      string
 	States    []string
 	Namespace string
 	Source    string // "GitRepository/shop/apps"
@@ -39,17 +42,27 @@ const hereName = "here"
 // A choice is a value of a field that chooses how to show things.
 type choice struct{ Value, Says string }
 
-var groups = []choice{{"", "nothing"}, {"namespace", "namespace"}, {"source", "source"}, {"cluster", "cluster"}, {"state", "state"}}
+// A list is what there may be wishes about.
+type list struct {
+	Path   string
+	Noun   string // what is in it, one of them
+	Groups []choice
+	Sorts  []choice
+}
 
-var sorts = []choice{{"", "problems first"}, {"name", "name"}, {"moved", "last change"}}
+var units = &list{
+	Path: "/", Noun: "unit",
+	Groups: []choice{{"", "nothing"}, {"namespace", "namespace"}, {"source", "source"}, {"cluster", "cluster"}, {"state", "state"}},
+	Sorts:  []choice{{"", "problems first"}, {"name", "name"}, {"moved", "last change"}},
+}
 
 // perPage is how many units a page shows.
 const perPage = 100
 
-func wishOf(q url.Values) wish {
+func (l *list) wishOf(q url.Values) wish {
 	page, _ := strconv.Atoi(q.Get("page"))
 	w := wish{
-		Search: q.Get("q"), States: q["state"], Namespace: q.Get("namespace"), Source: q.Get("source"), Cluster: q.Get("cluster"),
+		list: l, Search: q.Get("q"), Kind: q.Get("kind"), States: q["state"], Namespace: q.Get("namespace"), Source: q.Get("source"), Cluster: q.Get("cluster"),
 		Group: q.Get("group"), Sort: q.Get("sort"), Page: max(page, 1),
 	}
 	w.States = slices.DeleteFunc(w.States, func(s string) bool { return s == "" })
@@ -60,7 +73,7 @@ func wishOf(q url.Values) wish {
 func (w wish) url() string {
 	q := url.Values{}
 	for key, v := range map[string]string{
-		"q": w.Search, "namespace": w.Namespace, "source": w.Source, "cluster": w.Cluster, "group": w.Group, "sort": w.Sort,
+		"q": w.Search, "kind": w.Kind, "namespace": w.Namespace, "source": w.Source, "cluster": w.Cluster, "group": w.Group, "sort": w.Sort,
 	} {
 		if v != "" {
 			q.Set(key, v)
@@ -73,19 +86,20 @@ func (w wish) url() string {
 		q.Set("page", strconv.Itoa(w.Page))
 	}
 	if len(q) == 0 {
-		return "/"
+		return w.list.Path
 	}
-	return "/?" + q.Encode()
+	return w.list.Path + "?" + q.Encode()
 }
 
-// Narrow reports whether not all units are wished for.
+// Narrow reports whether not all are wished for.
 func (w wish) Narrow() bool {
-	return w.Search != "" || len(w.States) > 0 || w.Namespace != "" || w.Source != "" || w.Cluster != ""
+	return w.Search != "" || w.Kind != "" || len(w.States) > 0 || w.Namespace != "" || w.Source != "" || w.Cluster != ""
 }
 
 // wants reports whether x is wished for, whatever its state.
 func (w wish) wants(x *row, words []string) bool {
 	if w.Namespace != "" && x.ID.Namespace != w.Namespace ||
+		w.Kind != "" && x.ID.Kind.Name != w.Kind ||
 		w.Source != "" && x.Source.String() != w.Source ||
 		w.Cluster != "" && cmp.Or(x.Cluster, hereName) != w.Cluster {
 		return false
@@ -101,24 +115,22 @@ func (w wish) wants(x *row, words []string) bool {
 // A fleetPage is what the fleet's template is given.
 type fleetPage struct {
 	wish
-	Total      int // that the viewer may see
-	Found      int
-	Strip      []share
-	Chips      []chip
-	Namespaces options
-	Sources    options
-	Clusters   options
-	Groups     []choice
-	Sorts      []choice
-	Rows       []line
-	From, To   int
-	Before     string // the page before this; "" if there is none
-	After      string
-	Lately     []line // what changed in the last hour
-	LatelyAll  int
-	ByGroup    bool
-	All        string // the address of all units
+	Total     int // that the viewer may see
+	Found     int
+	Strip     []share
+	Chips     []chip
+	Picks     []options
+	Rows      []line
+	From, To  int
+	Before    string // the page before this; "" if there is none
+	After     string
+	Lately    []line // what changed in the last hour
+	LatelyAll int
+	ByGroup   bool
 }
+
+// List returns what there may be wishes about.
+func (w wish) List() *list { return w.list }
 
 // A share is how many units are in a state, and where they are in the strip.
 type share struct {
@@ -154,6 +166,8 @@ type line struct {
 	Since  when
 	Moved  when
 	Source string // without what goes without saying
+	Users  int    // of a source
+	Where  string // likewise
 	Group  *group // that begins here
 }
 
@@ -165,12 +179,12 @@ type group struct {
 }
 
 func (s *Server) fleet(w http.ResponseWriter, r *http.Request, v *viewer) error {
-	ask := wishOf(r.URL.Query())
+	ask := units.wishOf(r.URL.Query())
 	rows, old, err := s.visible(r.Context(), v, false)
 	if err != nil {
 		return err
 	}
-	p := s.fleetPage(ask, rows)
+	p := s.fleetPage(ask, rows, nil)
 	return s.show(w, r, v, "fleet", frame{Title: "Fleet", Section: "fleet", Live: "/live", Stale: old, Main: p})
 }
 
@@ -204,10 +218,10 @@ func (s *Server) visible(ctx context.Context, v *viewer, feeds bool) ([]*row, []
 	return out, old, nil
 }
 
-// fleetPage returns what is shown of rows that somebody may see.
-func (s *Server) fleetPage(ask wish, rows []*row) fleetPage {
-	p := fleetPage{wish: ask, Total: len(rows), Groups: groups, Sorts: sorts, ByGroup: ask.Group != "", All: "/"}
-	p.Namespaces, p.Sources, p.Clusters = optionsOf(ask, rows)
+// fleetPage returns what is shown of rows that somebody may see. used says how many
+// use each, where they are sources.
+func (s *Server) fleetPage(ask wish, rows []*row, used map[object.ID]int) fleetPage {
+	p := fleetPage{wish: ask, Total: len(rows), ByGroup: ask.Group != "", Picks: optionsOf(ask, rows)}
 	words := strings.Fields(strings.ToLower(ask.Search))
 	var found []*row
 	var counts [len(states)]int
@@ -224,9 +238,12 @@ func (s *Server) fleetPage(ask wish, rows []*row) fleetPage {
 		found = slices.DeleteFunc(found, func(x *row) bool { return !slices.Contains(ask.States, x.State.String()) })
 	}
 	p.Found = len(found)
-	ask.order(found)
+	ask.order(found, used)
 	p.Chips = ask.chips()
 	p.page(s, ask, found)
+	for i := range p.Rows {
+		p.Rows[i].Users = used[p.Rows[i].ID]
+	}
 	return p
 }
 
@@ -301,6 +318,7 @@ func (w wish) chips() []chip {
 	for _, st := range w.States {
 		all = append(all, chip{"state", st, w.toggled(st)})
 	}
+	without("kind", w.Kind, func(r *wish) { r.Kind = "" })
 	without("namespace", w.Namespace, func(r *wish) { r.Namespace = "" })
 	without("source", w.Source, func(r *wish) { r.Source = "" })
 	without("cluster", w.Cluster, func(r *wish) { r.Cluster = "" })
@@ -308,11 +326,12 @@ func (w wish) chips() []chip {
 }
 
 // order sorts rows as they are wished for.
-func (w wish) order(rows []*row) {
+func (w wish) order(rows []*row, used map[object.ID]int) {
 	by := map[string]func(a, b *row) int{
 		"":      func(a, b *row) int { return cmp.Or(cmp.Compare(a.State, b.State), worse(a, b), byName(a, b)) },
 		"name":  byName,
 		"moved": func(a, b *row) int { return cmp.Or(b.Moved.Compare(a.Moved), byName(a, b)) },
+		"users": func(a, b *row) int { return cmp.Or(cmp.Compare(used[b.ID], used[a.ID]), byName(a, b)) },
 	}[w.Sort]
 	if by == nil {
 		by = byName
@@ -357,6 +376,8 @@ func (w wish) groupOf(x *row) string {
 	switch w.Group {
 	case "namespace":
 		return x.ID.Namespace
+	case "kind":
+		return x.ID.Kind.Name
 	case "source":
 		return x.Source.String()
 	case "cluster":
@@ -428,17 +449,23 @@ func (s *Server) line(x *row) line {
 	default:
 		l.Says = firstLine(x.Message, 300)
 	}
-	if l.Source = x.Source.Name; x.Source.Namespace != x.ID.Namespace {
+	if l.Where = x.URL; x.Ref != "" {
+		l.Where += " at " + x.Ref
+	}
+	if l.Source = x.Source.Name; l.Source != "" && x.Source.Namespace != x.ID.Namespace {
 		l.Source = x.Source.Namespace + "/" + l.Source
 	}
 	return l
 }
 
-// address returns where the page of a unit or of any other object is.
+// address returns where the page of a unit, of a source or of any other object is.
 func (s *Server) address(id object.ID) string {
 	n, ok := s.c.Language.Noun(id.Kind)
-	if !ok || n.Feed {
+	switch {
+	case !ok:
 		return "/object/" + url.PathEscape(id.Kind.String()) + "/" + url.PathEscape(cmp.Or(id.Namespace, nowhere)) + "/" + url.PathEscape(id.Name)
+	case n.Feed:
+		return "/source/" + n.Names[0] + "/" + url.PathEscape(id.Namespace) + "/" + url.PathEscape(id.Name)
 	}
 	return "/unit/" + n.Names[0] + "/" + url.PathEscape(id.Namespace) + "/" + url.PathEscape(id.Name)
 }
@@ -462,11 +489,15 @@ func (s *Server) lately(rows []*row) ([]line, int) {
 }
 
 // optionsOf returns what rows can be filtered for.
-func optionsOf(ask wish, rows []*row) (namespaces, sources, clusters options) {
-	ns, src, cl := map[string]int{}, map[string]int{}, map[string]int{}
+func optionsOf(ask wish, rows []*row) []options {
+	kinds, ns, src, cl := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
 	ids := map[object.ID]string{}
 	for _, x := range rows {
 		ns[x.ID.Namespace]++
+		if ask.list != units {
+			kinds[x.ID.Kind.Name]++
+			continue
+		}
 		name, ok := ids[x.Source]
 		if !ok {
 			name = x.Source.String()
@@ -475,7 +506,10 @@ func optionsOf(ask wish, rows []*row) (namespaces, sources, clusters options) {
 		src[name]++
 		cl[cmp.Or(x.Cluster, hereName)]++
 	}
-	return choices("namespace", "Namespace", ask.Namespace, ns), choices("source", "Source", ask.Source, src), choices("cluster", "Cluster", ask.Cluster, cl)
+	return []options{
+		choices("kind", "Kind", ask.Kind, kinds), choices("namespace", "Namespace", ask.Namespace, ns),
+		choices("source", "Source", ask.Source, src), choices("cluster", "Cluster", ask.Cluster, cl),
+	}
 }
 
 func choices(name, says, chosen string, counts map[string]int) options {

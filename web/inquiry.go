@@ -93,13 +93,27 @@ func (e *errand) close() {
 	}
 }
 
-// namedUnit returns the unit that a URL names, as the viewer may see it.
-func (s *Server) namedUnit(r *http.Request, v *viewer) (object.Object, error) {
-	n, err := s.c.Language.Named(r.PathValue("kind"))
-	if err != nil || n.Feed {
-		return object.Object{}, absent("A kind of unit called " + r.PathValue("kind"))
+// An aboutPage answers a request about an object that the viewer may see.
+type aboutPage func(w http.ResponseWriter, r *http.Request, v *viewer, o object.Object) error
+
+// ofUnit has a page see the unit that its URL names.
+func (s *Server) ofUnit(p aboutPage) page { return s.of(s.c.Language.Units(), "unit", p) }
+
+// ofSource has a page see the source that its URL names.
+func (s *Server) ofSource(p aboutPage) page { return s.of(s.c.Language.Feeds(), "source", p) }
+
+func (s *Server) of(nouns []ask.Noun, what string, p aboutPage) page {
+	return func(w http.ResponseWriter, r *http.Request, v *viewer) error {
+		n, err := s.c.Language.Named(r.PathValue("kind"))
+		if err != nil || !slices.ContainsFunc(nouns, func(x ask.Noun) bool { return x.Kind == n.Kind }) {
+			return absent("A kind of " + what + " called " + r.PathValue("kind"))
+		}
+		o, err := s.seen(r.Context(), v, n.ID(r.PathValue("namespace"), r.PathValue("name")))
+		if err != nil {
+			return err
+		}
+		return p(w, r, v, o)
 	}
-	return s.seen(r.Context(), v, object.ID{Kind: n.Kind, Namespace: r.PathValue("namespace"), Name: r.PathValue("name")})
 }
 
 // seen returns an object that has to be there, as the viewer may see it.

@@ -16,6 +16,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/object"
 )
@@ -102,7 +103,7 @@ func (s *Server) hearing(r *http.Request, v *viewer, id object.ID) (hearing, []c
 	if err != nil {
 		return h, nil, err
 	}
-	pods, err := podsOf(r.Context(), v.cluster, o)
+	pods, err := ask.Pods(r.Context(), v.cluster, o)
 	if err != nil {
 		return h, nil, err
 	}
@@ -129,22 +130,17 @@ func (s *Server) hearing(r *http.Request, v *viewer, id object.ID) (hearing, []c
 	return h, all, nil
 }
 
-// voicesOf returns the containers of pods that were started.
+// voicesOf returns the containers of pods.
 func voicesOf(pods []object.Object) []voice {
 	var out []voice
 	for _, p := range pods {
-		for _, field := range []string{"initContainers", "containers", "ephemeralContainers"} {
-			v, _ := p.Get("spec", field)
-			list, _ := v.([]any)
-			for _, c := range list {
-				m, _ := c.(map[string]any)
-				x := voice{pod: p.ID(), container: object.Of(m).Text("name"), init: field == "initContainers"}
-				if x.from = x.container; len(pods) > 1 {
-					x.from = x.pod.Name + "/" + x.container
-				}
-				x.class = fmt.Sprintf("v%d", len(out)%8)
-				out = append(out, x)
+		for _, c := range ask.Containers(p) {
+			x := voice{pod: p.ID(), container: c.Name, init: c.Init, from: c.Name}
+			if len(pods) > 1 {
+				x.from = x.pod.Name + "/" + x.container
 			}
+			x.class = fmt.Sprintf("v%d", len(out)%8)
+			out = append(out, x)
 		}
 	}
 	return out

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,7 +19,6 @@ import (
 	"github.com/sane-gitops/sane/engine"
 	"github.com/sane-gitops/sane/health"
 	"github.com/sane-gitops/sane/object"
-	"github.com/sane-gitops/sane/observe"
 	"github.com/sane-gitops/sane/plan"
 )
 
@@ -99,7 +97,7 @@ const (
 // object shows an object as it is, and leaves what is in its source for later.
 func (s *Server) object(w http.ResponseWriter, r *http.Request, v *viewer) error {
 	id := objectNamed(r)
-	if n, ours := s.c.Language.Noun(id.Kind); ours && !n.Feed {
+	if n, ours := s.c.Language.Noun(id.Kind); ours {
 		http.Redirect(w, r, s.address(n.ID(id.Namespace, id.Name)), http.StatusSeeOther)
 		return nil
 	}
@@ -152,7 +150,7 @@ func (s *Server) objectPage(ctx context.Context, v *viewer, id object.ID, at *ur
 	}
 	top := o
 	for range answer.MadeBy {
-		next := ownerID(top)
+		next := ask.Controller(top)
 		p.MadeBy = append(p.MadeBy, s.thing(next))
 		if top, _, err = v.cluster.Get(ctx, next); err != nil || top.IsZero() {
 			break
@@ -185,21 +183,6 @@ func healthState(o object.Object, well bool) health.Status {
 	default:
 		return v.Status
 	}
-}
-
-// ownerID returns the object that has made another, as that says.
-func ownerID(o object.Object) object.ID {
-	v, _ := o.Get("metadata", "ownerReferences")
-	list, _ := v.([]any)
-	for _, r := range list {
-		m, _ := r.(map[string]any)
-		if m["controller"] != true {
-			continue
-		}
-		owner := object.Of(map[string]any{"apiVersion": m["apiVersion"], "kind": m["kind"]})
-		return object.ID{Kind: owner.ID().Kind, Namespace: o.Namespace(), Name: object.Of(m).Text("name")}
-	}
-	return object.ID{}
 }
 
 func (s *Server) maysObject(ctx context.Context, v *viewer, id object.ID) may {
@@ -244,7 +227,7 @@ func (s *Server) said(ctx context.Context, v *viewer, o object.Object) (all []ev
 		why = err.Error()
 	}
 	for _, e := range events {
-		last := lastSeen(e)
+		last := ask.LastSeen(e)
 		all = append(all, event{
 			Reason: e.Text("reason"), Message: e.Text("message"), Warning: e.Text("type") == "Warning",
 			Count: int(max(e.Number("count"), e.Number("series", "count"))), Last: s.when(last), at: last,
@@ -380,29 +363,4 @@ func speaks(o object.Object) bool {
 func (s *Server) mayLogs(ctx context.Context, v *viewer, namespace string) bool {
 	ok, err := s.may(ctx, v, cluster.Deed{Verb: "get", Object: object.ID{Kind: podKind, Namespace: namespace}, Subresource: "log"})
 	return ok && err == nil
-}
-
-// podsOf returns the pods of an object: itself, or those that it has made, the
-// newest first.
-func podsOf(ctx context.Context, c cluster.Reader, o object.Object) ([]object.Object, error) {
-	if o.ID().Kind == podKind {
-		return []object.Object{o}, nil
-	}
-	below, err := observe.Below(ctx, c, o)
-	if err != nil {
-		return nil, fmt.Errorf("its pods: %w", err)
-	}
-	var pods []object.Object
-	for _, b := range below {
-		if b.ID().Kind == podKind {
-			pods = append(pods, b)
-			continue
-		}
-		more, err := podsOf(ctx, c, b)
-		if err != nil {
-			return nil, err
-		}
-		pods = append(pods, more...)
-	}
-	return pods, nil
 }

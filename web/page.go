@@ -29,7 +29,7 @@ var static embed.FS
 // A frame is what surrounds what a page has to show.
 type frame struct {
 	Title   string // of the page, and of its heading where it has no other
-	Section string // of the navigation: "fleet"
+	Section string // of the navigation: "fleet" or "sources"
 	Live    string // the path of the page's stream; "" means that it stays as it is
 	Stale   []stale
 	Main    any // what the page's own template is given

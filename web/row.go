@@ -9,6 +9,7 @@ import (
 
 	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/unit"
 )
@@ -26,12 +27,18 @@ type row struct {
 	Source   object.ID
 	Path     string
 	Cluster  string // where the objects of a unit live; "" is the one that we run in
-	URL      string // of a source
+	URL      string // of a source, without what lets one in
 	Ref      string
 	Objects  int         // that the unit has made
 	After    []object.ID // units that must be ready first
+	Includes []object.ID // sources of which a source has parts
 
 	text string // to be searched, in lower case
+}
+
+// reads returns as much of a unit as says what it reads.
+func (x *row) reads() unit.Unit {
+	return unit.Unit{Name: unit.Name{Kind: x.ID.Kind, Namespace: x.ID.Namespace, Name: x.ID.Name}, Recipe: render.Recipe{Dir: cmp.Or(x.Path, ".")}}
 }
 
 // A state is how a unit or a source stands. The worst comes first.
@@ -111,7 +118,12 @@ func (s *Server) unitRow(x *row, o object.Object, u unit.Unit, c ask.Standing) {
 }
 
 func (s *Server) feedRow(x *row, o object.Object, f source.Feed, c ask.Standing) {
-	x.Revision, x.URL, x.Ref = s.c.Dialect.RecallFeed(o).Revision.Name, f.Remote.URL, refOf(f)
+	st := s.c.Dialect.RecallFeed(o)
+	x.Revision, x.URL, x.Ref, x.Moved = st.Revision.Name, ask.PlainURL(f.Remote.URL), refOf(f), st.Since
+	x.Message = plainText(x.Message)
+	for _, part := range f.Include {
+		x.Includes = append(x.Includes, object.ID{Kind: s.kindNamed(part.Feed.Kind), Namespace: part.Feed.Namespace, Name: part.Feed.Name})
+	}
 	switch {
 	case f.Paused:
 		x.State = suspended

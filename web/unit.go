@@ -22,12 +22,12 @@ import (
 
 func (s *Server) unitPages() {
 	const at = "/unit/{kind}/{namespace}/{name}"
-	s.get(at, s.unit)
-	s.get(at+"/live", s.unitLive)
-	s.get(at+"/plan", s.plan)
-	s.get(at+"/commit", s.commit)
-	s.get(at+"/compare", s.compare)
-	s.get(at+"/compared", s.compared)
+	s.get(at, s.ofUnit(s.unit))
+	s.get(at+"/live", s.ofUnit(s.unitLive))
+	s.get(at+"/plan", s.ofUnit(s.plan))
+	s.get(at+"/commit", s.ofUnit(s.commit))
+	s.get(at+"/compare", s.ofUnit(s.compare))
+	s.get(at+"/compared", s.ofUnit(s.compared))
 }
 
 // A unitPage is what the unit's template is given.
@@ -98,11 +98,7 @@ var spans = []choice{{"", "until somebody resumes it"}, {"30m", "30 minutes"}, {
 
 // unit shows a unit: at once, by what the API server tells. What takes longer the
 // page asks for later.
-func (s *Server) unit(w http.ResponseWriter, r *http.Request, v *viewer) error {
-	o, err := s.namedUnit(r, v)
-	if err != nil {
-		return err
-	}
+func (s *Server) unit(w http.ResponseWriter, r *http.Request, v *viewer, o object.Object) error {
 	u, err := s.unitOf(o)
 	if err != nil {
 		return err
@@ -229,17 +225,13 @@ func (s *Server) unitFacts(o object.Object, u unit.Unit, src object.Object) unit
 	return f
 }
 
-// urlOf returns where a source is, without a password.
+// urlOf returns where a source is, without what lets one in.
 func (s *Server) urlOf(src object.Object) string {
 	asked, err := s.c.Dialect.Read(src, ask.Nothing{})
 	if err != nil || len(asked.Feeds) == 0 {
 		return ""
 	}
-	u, err := url.Parse(asked.Feeds[0].Remote.URL)
-	if err != nil || u.User == nil {
-		return asked.Feeds[0].Remote.URL
-	}
-	return u.Redacted()
+	return ask.PlainURL(asked.Feeds[0].Remote.URL)
 }
 
 func cleanPath(dir string) string { return path.Clean("/" + dir)[1:] }
@@ -327,7 +319,7 @@ func (s *Server) drift(ctx context.Context, v *viewer, o object.Object) (all []d
 		}
 		rev := e.Annotation(o.ID().Kind.Group + "/revision")
 		since, ok := settled[rev]
-		last := lastSeen(e)
+		last := ask.LastSeen(e)
 		if !ok || !last.After(since) {
 			continue
 		}
@@ -376,15 +368,6 @@ func eventsAbout(ctx context.Context, c cluster.Reader, o object.Object) ([]obje
 	return all, nil
 }
 
-func lastSeen(e object.Object) time.Time {
-	for _, at := range [][]string{{"series", "lastObservedTime"}, {"lastTimestamp"}, {"eventTime"}, {"metadata", "creationTimestamp"}} {
-		if t := e.Time(at...); !t.IsZero() {
-			return t
-		}
-	}
-	return time.Time{}
-}
-
 // maxWatched is how many kinds in how many namespaces a page follows.
 const maxWatched = 24
 
@@ -392,11 +375,7 @@ const maxWatched = 24
 var made = []object.Kind{{Group: "apps", Name: "ReplicaSet"}, podKind}
 
 // unitLive tells of changes to a unit, to its source and to its objects.
-func (s *Server) unitLive(w http.ResponseWriter, r *http.Request, v *viewer) error {
-	o, err := s.namedUnit(r, v)
-	if err != nil {
-		return err
-	}
+func (s *Server) unitLive(w http.ResponseWriter, r *http.Request, v *viewer, o object.Object) error {
 	u, err := s.unitOf(o)
 	if err != nil {
 		return err

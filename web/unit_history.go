@@ -35,6 +35,7 @@ type commitLine struct {
 	*source.Commit
 	When when
 	Load string // where it is to be had, if it is not known yet
+	URL  string // of the page on which it is one of many
 }
 
 // history returns what a unit's status says of earlier attempts, the newest
@@ -143,24 +144,21 @@ func (s *Server) commitLine(o object.Object, u unit.Unit, rev string) commitLine
 		return commitLine{}
 	}
 	if c, ok := s.commits.get(point{u.Source, rev}); ok {
-		return s.lineOf(c)
+		return s.lineOf(c, u.Source, rev)
 	}
 	return commitLine{Load: s.address(o.ID()) + "/commit?" + query("revision", rev)}
 }
 
-func (s *Server) lineOf(c *source.Commit) commitLine {
+func (s *Server) lineOf(c *source.Commit, of source.FeedName, rev string) commitLine {
 	if c == nil {
 		return commitLine{}
 	}
-	return commitLine{Commit: c, When: s.when(c.When)}
+	at := s.address(object.ID{Kind: s.kindNamed(of.Kind), Namespace: of.Namespace, Name: of.Name})
+	return commitLine{Commit: c, When: s.when(c.When), URL: at + "/log#" + entryKey(rev)}
 }
 
 // commit shows who made a revision, and what they called it.
-func (s *Server) commit(w http.ResponseWriter, r *http.Request, v *viewer) error {
-	o, err := s.namedUnit(r, v)
-	if err != nil {
-		return err
-	}
+func (s *Server) commit(w http.ResponseWriter, r *http.Request, v *viewer, o object.Object) error {
 	u, err := s.unitOf(o)
 	if err != nil {
 		return err
@@ -181,7 +179,7 @@ func (s *Server) commit(w http.ResponseWriter, r *http.Request, v *viewer) error
 	if err != nil {
 		p.Err = err.Error()
 	}
-	p.commitLine = s.lineOf(c)
+	p.commitLine = s.lineOf(c, u.Source, rev)
 	return s.show(w, r, v, "commit", frame{Title: shortRevision(rev), Section: "fleet", Main: p})
 }
 

@@ -50,11 +50,7 @@ type changeOf struct {
 }
 
 // plan shows what keeping a unit would do now.
-func (s *Server) plan(w http.ResponseWriter, r *http.Request, v *viewer) error {
-	o, err := s.namedUnit(r, v)
-	if err != nil {
-		return err
-	}
+func (s *Server) plan(w http.ResponseWriter, r *http.Request, v *viewer, o object.Object) error {
 	id := o.ID()
 	p := planPage{Unit: s.thing(id), Back: s.address(id), Form: s.seal.token(v.session.ID), Approve: s.mays(r.Context(), v, "patch", id)}
 	if err := s.planned(r.Context(), v, o, &p); err != nil {
@@ -192,11 +188,7 @@ type comparedPage struct {
 
 // compare shows which revisions of a unit are compared, and leaves it to the
 // page to load what comes of it.
-func (s *Server) compare(w http.ResponseWriter, r *http.Request, v *viewer) error {
-	o, err := s.namedUnit(r, v)
-	if err != nil {
-		return err
-	}
+func (s *Server) compare(w http.ResponseWriter, r *http.Request, v *viewer, o object.Object) error {
 	p := comparePage{Unit: s.thing(o.ID()), From: r.FormValue("from"), To: r.FormValue("to")}
 	for _, h := range s.history(o) {
 		if !slices.ContainsFunc(p.Revs, func(c choice) bool { return c.Value == h.Revision }) {
@@ -215,11 +207,7 @@ func (s *Server) compare(w http.ResponseWriter, r *http.Request, v *viewer) erro
 }
 
 // compared shows how what a unit wants differs between two revisions.
-func (s *Server) compared(w http.ResponseWriter, r *http.Request, v *viewer) error {
-	o, err := s.namedUnit(r, v)
-	if err != nil {
-		return err
-	}
+func (s *Server) compared(w http.ResponseWriter, r *http.Request, v *viewer, o object.Object) error {
 	var p comparedPage
 	if err := s.fillCompared(r.Context(), v, o, r.FormValue("from"), r.FormValue("to"), &p); err != nil {
 		p.Err = err.Error()

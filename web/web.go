@@ -93,6 +93,7 @@ func New(c Config) (*Server, error) {
 	s.loginPages()
 	s.fleetPages()
 	s.unitPages()
+	s.sourcePages()
 	s.objectPages()
 	s.actions()
 	return s, nil

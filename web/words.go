@@ -1,6 +1,7 @@
 package web
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -71,3 +72,8 @@ func clockTime(at string) string {
 	}
 	return t.UTC().Format("15:04:05.000")
 }
+
+// plainText returns a text without what may let somebody in at a URL in it.
+func plainText(s string) string { return userInURL.ReplaceAllString(s, "$1") }
+
+var userInURL = regexp.MustCompile(`(https?://)[^/\s@]+@`)

@@ -244,7 +244,7 @@
   });
 
   // Keys: / searches, j and k go down and up, Enter opens, g f goes to the
-  // fleet.
+  // fleet, g s to the sources.
   let before = "";
   function step(by) {
     const rows = [...document.querySelectorAll("[data-rows] tbody tr:not(.group)")];
@@ -266,6 +266,7 @@
     const pair = before + e.key;
     before = e.key === "g" ? "g" : "";
     if (pair === "gf") location.assign("/");
+    else if (pair === "gs") location.assign("/sources");
     else if (e.key === "/") {
       const search = document.querySelector("[data-search]");
       if (!search) return;
