@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/sane-gitops/sane/source"
@@ -39,23 +40,26 @@ func (p *Reading) History(ctx context.Context, name source.FeedName, q source.Qu
 	return h.History(ctx, f.Remote, ref, rev, q)
 }
 
-// Concerns reports whether an entry of its source's history changed something that a
-// unit reads. That is sure if whoever keeps the unit has shown what it reads;
-// otherwise what lies below its path counts, and nothing else.
-func (p *Reading) Concerns(u unit.Unit, e source.Entry) (yes, sure bool) {
+// Concerns returns how to ask whether an entry of its source's history changed
+// something that a unit reads. That is sure if whoever keeps the unit has shown what
+// it reads; otherwise what lies below its path counts, and nothing else.
+func (p *Reading) Concerns(e source.Entry) func(unit.Unit) (yes, sure bool) {
 	if len(e.Changes) == 0 {
-		return false, true
+		return func(unit.Unit) (yes, sure bool) { return false, true }
 	}
-	if key := u.Name.String(); p.equip() == nil && p.gear.Renderer.Kept(key) {
-		yes := p.gear.Renderer.Touched(reads(e))[key]
-		return yes, yes || !e.Cut
+	var touched map[string]bool
+	known := p.equip() == nil
+	if known {
+		touched = p.gear.Renderer.Touched(reads(e))
 	}
-	for _, c := range e.Changes {
-		if within(u.Recipe.Dir, c.Path) || c.From != "" && within(u.Recipe.Dir, c.From) {
-			return true, false
+	return func(u unit.Unit) (yes, sure bool) {
+		if key := u.Name.String(); known && p.gear.Renderer.Kept(key) {
+			return touched[key], touched[key] || !e.Cut
 		}
+		return slices.ContainsFunc(e.Changes, func(c source.Change) bool {
+			return within(u.Recipe.Dir, c.Path) || c.From != "" && within(u.Recipe.Dir, c.From)
+		}), false
 	}
-	return false, false
 }
 
 // reads returns all names of which a question may have got another answer by an

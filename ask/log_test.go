@@ -47,11 +47,11 @@ func TestConcerns(t *testing.T) {
 		{"from below its path", "new", entry(source.Change{Verb: source.Renamed, Path: "x", From: "apps/web/y"}), true, false},
 	} {
 		u := unit.Unit{Name: unit.Name{Name: tt.unit}, Recipe: render.Recipe{Dir: "apps/web"}}
-		if yes, sure := p.Concerns(u, tt.entry); yes != tt.yes || sure != tt.sure {
+		if yes, sure := p.Concerns(tt.entry)(u); yes != tt.yes || sure != tt.sure {
 			t.Errorf("%s: %v, sure: %v", tt.name, yes, sure)
 		}
 	}
-	if yes, _ := p.Concerns(unit.Unit{Recipe: render.Recipe{Dir: "."}}, cut); !yes {
+	if yes, _ := p.Concerns(cut)(unit.Unit{Recipe: render.Recipe{Dir: "."}}); !yes {
 		t.Error("what lies anywhere is not below the root")
 	}
 }

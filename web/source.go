@@ -318,8 +318,9 @@ func (s *Server) logEntry(e source.Entry) logEntry {
 
 // concerned fills in which units an entry concerned.
 func (s *Server) concerned(reading *ask.Reading, rows []*row, l *logEntry, p *logPage) {
+	concerns := reading.Concerns(l.Entry)
 	for _, x := range rows {
-		yes, sure := reading.Concerns(x.reads(), l.Entry)
+		yes, sure := concerns(x.reads())
 		p.Guess = p.Guess || !sure
 		switch {
 		case !yes:
