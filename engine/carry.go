@@ -123,9 +123,9 @@ func (r *run) check(ctx context.Context, p *plan.Plan, n int, alone bool) bool {
 	return r.accepted(*p, refused)
 }
 
-// soonServed is how long it may take until a kind is served whose definition
-// has been established.
-const soonServed = 200 * time.Millisecond
+// A kind that the server does not serve is tried again when a definition of its
+// group changes. Where that can't be seen it is tried by itself, later and later.
+const firstTry, lastTry = time.Second, 30 * time.Second
 
 // accepted reports whether nothing was refused. If all that was is of kinds
 // which the plan itself defines, the run waits until they are served, or else
@@ -133,6 +133,9 @@ const soonServed = 200 * time.Millisecond
 func (r *run) accepted(p plan.Plan, refused []apply.Outcome) bool {
 	var errs []error
 	for _, o := range refused {
+		if errors.Is(o.Err, cluster.ErrNoKind) {
+			r.unserved = append(r.unserved, o.Step.ID.Kind.Group)
+		}
 		if !errors.Is(o.Err, cluster.ErrNoKind) || !p.Defines(o.Step.ID.Kind) || r.late(unit.OnStage) {
 			errs = append(errs, in(o.Step.From, o.Err))
 		}
@@ -143,7 +146,11 @@ func (r *run) accepted(p plan.Plan, refused []apply.Outcome) bool {
 	case len(errs) > 0:
 		return r.fail(join(errs))
 	}
-	r.again = r.e.now().Add(soonServed)
+	now, waited := r.e.now(), time.Duration(0)
+	if r.waits(unit.OnStage) {
+		waited = now.Sub(r.k.since)
+	}
+	r.again = now.Add(min(max(firstTry, waited), lastTry))
 	return r.wait(unit.OnStage, "the server does not serve %s yet", refused[0].Step.ID.Kind)
 }
 

@@ -187,7 +187,7 @@ func own(ctx context.Context, c cluster.Reader, o object.Object, u unit.Unit) (o
 // normal returns o in the form in which it is applied.
 func normal(o object.Object) object.Object {
 	o = o.Without("metadata", "creationTimestamp").Without("metadata", "managedFields")
-	if o.ID().Kind != (object.Kind{Group: "apiextensions.k8s.io", Name: "CustomResourceDefinition"}) {
+	if o.ID().Kind != definitions {
 		o = o.Without("status")
 	}
 	return plan.Normal(o)

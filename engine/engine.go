@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 	"unique"
@@ -99,6 +100,7 @@ type Engine struct {
 	checked  index[object.ID]          // guarded by mu; units by the object whose health they check
 	heirless index[source.FeedName]    // guarded by mu; units that wait until others of a feed can be rendered
 	ruled    index[object.Kind]        // guarded by mu; units by what they have rules of health for
+	unserved index[string]             // guarded by mu; units by the API groups of kinds that they have and the server does not serve
 	places   map[unit.Place]*place     // guarded by mu; other clusters by how they are reached
 	in       index[unit.Place]         // guarded by mu; units by the other cluster that they are kept in
 }
@@ -163,6 +165,7 @@ func New(c Config) (*Engine, error) {
 		checked:  make(index[object.ID]),
 		heirless: make(index[source.FeedName]),
 		ruled:    make(index[object.Kind]),
+		unserved: make(index[string]),
 		places:   make(map[unit.Place]*place),
 		in:       make(index[unit.Place]),
 	}
@@ -238,4 +241,12 @@ func (e *Engine) sighted(owner unit.Name, id object.ID) {
 	for _, u := range e.checked.of(id) {
 		e.unitQ.Add(u, changed)
 	}
+	if id.Kind == definitions {
+		_, group, _ := strings.Cut(id.Name, ".") // as definitions are named
+		for _, u := range e.unserved.of(group) {
+			e.unitQ.Add(u, changed)
+		}
+	}
 }
+
+var definitions = object.Kind{Group: "apiextensions.k8s.io", Name: "CustomResourceDefinition"}

@@ -92,7 +92,7 @@ func (p *play) fail(args []string) {
 	errs := map[string]error{
 		"invalid": fmt.Errorf("%w: spec is wrong", cluster.ErrInvalid),
 		"tells":   fmt.Errorf("%w: value \"hunter-the-third\" is wrong", cluster.ErrInvalid),
-		"busy":    cluster.ErrBusy, "down": cluster.ErrUnavailable, "conflict": cluster.ErrConflict, "forbidden": cluster.ErrForbidden,
+		"busy":    cluster.ErrBusy, "down": cluster.ErrUnavailable, "conflict": cluster.ErrConflict, "forbidden": cluster.ErrForbidden, "nokind": cluster.ErrNoKind,
 	}
 	left := -1
 	if len(args) == 4 {

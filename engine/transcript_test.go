@@ -248,7 +248,7 @@ func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " | ") }
 //	owners OBJECT                          shows who owns fields of it
 //	pod NAME KEY=VALUE STATUS              a Pod with a label, and how it is
 //	state OBJECT WORD                      as its controller says in status.state
-//	fail OP OBJECT invalid|busy|down|forbidden [N]   the cluster refuses, N times; see memory.Cluster.Fail; "try" is a dry run
+//	fail OP OBJECT invalid|busy|down|forbidden|nokind [N]   the cluster refuses, N times; see memory.Cluster.Fail; "try" is a dry run
 //	confine NAMESPACE...          nothing may be watched but in these
 //	heal                          the cluster refuses nothing any more
 //	annotate OBJECT KEY=VALUE

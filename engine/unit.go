@@ -24,6 +24,7 @@ type keeping struct {
 	status *unit.Status // as it stands; never changed
 	terms  *terms       // nil if it has none; never changed
 
+	groups   []string           // API groups of kinds that it has and the server did not serve
 	released map[object.ID]bool // what goes over to others; never changed
 
 	// Of the worker that has it.
@@ -138,6 +139,9 @@ func (e *Engine) dropUnit(name unit.Name) {
 	e.unlink(k.want)
 	e.abandon(k.want)
 	e.overlook(k.want)
+	for _, g := range k.groups {
+		e.unserved.remove(g, name)
+	}
 	delete(e.units, name)
 	if f := e.feeds[k.want.Source]; f != nil && f.foreign {
 		e.feedQ.Add(k.want.Source, unchanged) // it may be let go
@@ -193,6 +197,7 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 		return e.takeDown(ctx, r), retried
 	}
 	r.bring(ctx)
+	r.awaitKinds()
 	r.stow()
 	if ctx.Err() != nil {
 		return time.Time{}, unchanged // what was begun is taken up after the restart
@@ -201,6 +206,24 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 		e.c.Kept(name, e.now().Sub(began))
 	}
 	return r.conclude(ctx)
+}
+
+// awaitKinds has the unit queued when a kind may be served that was not.
+func (r *run) awaitKinds() {
+	e := r.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, g := range r.k.groups {
+		e.unserved.remove(g, r.u.Name)
+	}
+	r.k.groups = nil
+	if e.units[r.u.Name] != r.k {
+		return
+	}
+	for _, g := range r.unserved {
+		e.unserved.add(g, r.u.Name)
+		r.k.groups = append(r.k.groups, g)
+	}
 }
 
 // A run is one attempt to bring a unit to where it should be. Its worker has
@@ -220,6 +243,8 @@ type run struct {
 	lost  error               // why there is no such place; nil if there is
 	drift map[object.ID]drift // what was not as it had been made
 	again time.Time           // when something can be done that could not be done now; zero if nothing
+
+	unserved []string // API groups of kinds that the server does not serve
 
 	secrets []string           // what is secret in what is wanted
 	marks   map[object.ID]mark // of wanted objects of which fields are left to others

@@ -25,6 +25,8 @@ type discovery struct {
 	pause  time.Duration   // until it may be asked again
 	err    error           // what came of asking it
 	flight chan struct{}   // closed when who is asking has the answer; nil if nobody is
+
+	learned map[object.Kind]resource // from definitions, and not yet told by the server
 }
 
 // The pause between two questions grows from the first to the second, as long
@@ -101,6 +103,13 @@ func (d *discovery) ask(ctx context.Context) error {
 			}
 		}
 	}
+	for k, r := range d.learned {
+		if told, ok := kinds[k]; ok && len(told.versions) >= len(r.versions) {
+			delete(d.learned, k)
+		} else {
+			kinds[k] = r
+		}
+	}
 	d.kinds, d.stale = kinds, stale
 	return nil
 }
@@ -118,6 +127,7 @@ func (d *discovery) drop(k object.Kind) {
 	defer d.mu.Unlock()
 	if _, ok := d.kinds[k]; ok {
 		delete(d.kinds, k)
+		delete(d.learned, k)
 		d.pause = 0
 	}
 }

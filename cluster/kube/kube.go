@@ -48,7 +48,7 @@ func New(config *rest.Config, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to cluster: %w", err)
 	}
-	return &Cluster{wire: w, kinds: &discovery{wire: w}}, nil
+	return &Cluster{wire: w, kinds: &discovery{wire: w, learned: make(map[object.Kind]resource)}}, nil
 }
 
 // Config finds a cluster by kubectl's rules: the given kubeconfig file, or

@@ -91,6 +91,50 @@ func TestRights(t *testing.T) {
 	}
 }
 
+// TestEstablished applies an object of a kind as soon as that is established.
+func TestEstablished(t *testing.T) {
+	c := connect(t, kube.Options{})
+	ns := namespace(t, c)
+	group := ns + ".example.com"
+	crd := object.Of(map[string]any{
+		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": map[string]any{"name": "widgets." + group},
+		"spec": map[string]any{
+			"group": group, "scope": "Namespaced", "names": map[string]any{"kind": "Widget", "plural": "widgets"},
+			"versions": []any{map[string]any{
+				"name": "v1", "served": true, "storage": true, "schema": map[string]any{"openAPIV3Schema": map[string]any{"type": "object"}},
+			}},
+		},
+	})
+	if _, err := c.Namespaced(t.Context(), configMap); err != nil { // so that kinds are known before
+		t.Fatal(err)
+	}
+	if _, err := c.Apply(t.Context(), crd, cluster.How{Manager: "sane"}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Delete(context.Background(), crd.ID(), cluster.Where{}) })
+	for change, err := range c.Watch(t.Context(), cluster.Selection{Kind: crd.ID().Kind, Name: crd.Name()}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if change.Type == cluster.Put && change.Object.Condition("Established").Text("status") == "True" {
+			break
+		}
+	}
+	widget := object.Of(map[string]any{"apiVersion": group + "/v1", "kind": "Widget", "metadata": map[string]any{"name": "w", "namespace": ns}})
+	for tries := 1; ; tries++ {
+		_, err := c.Apply(t.Context(), widget, cluster.How{Manager: "sane"})
+		if err == nil {
+			t.Logf("applied at try %d", tries)
+			return
+		}
+		if !errors.Is(err, cluster.ErrNoKind) {
+			t.Fatal(err)
+		}
+	}
+}
+
+var configMap = object.Kind{Name: "ConfigMap"}
+
 // BenchmarkApply applies what is there already, and tells what that costs here.
 func BenchmarkApply(b *testing.B) {
 	c := connect(b, kube.Options{})

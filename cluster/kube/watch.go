@@ -187,6 +187,9 @@ func (w *watch) event(event object.Object, s shape) error {
 	}
 	w.version = o.ResourceVersion()
 	change.Object = s.object(body)
+	if w.sel.Kind == definitions && change.Type == cluster.Put && !w.sel.Metadata {
+		w.kinds.learn(change.Object)
+	}
 	if !w.yield(change, nil) {
 		return errEnough
 	}

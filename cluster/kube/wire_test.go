@@ -243,6 +243,47 @@ func TestDiscoveryFails(t *testing.T) {
 	}
 }
 
+// TestDefinitionTells holds that a kind is known from its definition, before
+// discovery tells of it, until the server does not serve it.
+func TestDefinitionTells(t *testing.T) {
+	const definition = `{"kind":"CustomResourceDefinition","metadata":{"name":"widgets.example.com","resourceVersion":"6"},
+		"spec":{"group":"example.com","scope":"Namespaced","versions":[{"name":"v1beta1","served":true},{"name":"v1","served":true},{"name":"v2","served":false}]},
+		"status":{"acceptedNames":{"kind":"Widget","plural":"widgets"},"conditions":[{"type":"Established","status":"True"}]}}`
+	at := "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+	kinds := strings.TrimSuffix(groupKinds, "]}") + `,{"metadata":{"name":"apiextensions.k8s.io"},"versions":[{"version":"v1","resources":[
+		{"resource":"customresourcedefinitions","scope":"Cluster","responseKind":{"kind":"CustomResourceDefinition"}}]}]}]}`
+	s, c := start(t, map[string][]answer{
+		"/apis": {{body: kinds}}, at: {list("5", ""), {body: event("MODIFIED", definition), hang: true}},
+		"/apis/example.com/v1/namespaces/apps/widgets/w": {{body: `{"kind":"Widget"}`}, {code: 404, body: "404 page not found"}},
+	})
+	for change, err := range c.Watch(t.Context(), cluster.Selection{Kind: definitions}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if change.Type == cluster.Put {
+			break
+		}
+	}
+	widget := object.ID{Kind: object.Kind{Group: "example.com", Name: "Widget"}, Namespace: "apps", Name: "w"}
+	asked := len(s.queries("/apis", ""))
+	if in, err := c.Namespaced(t.Context(), widget.Kind); !in || err != nil {
+		t.Error(in, err)
+	}
+	c.Forget()
+	if _, err := c.Namespaced(t.Context(), object.Kind{Name: "None"}); !errors.Is(err, cluster.ErrNoKind) {
+		t.Error(err)
+	}
+	if _, there, err := c.Get(t.Context(), widget); !there || err != nil {
+		t.Error("discovery does not know it, and so it is forgotten:", err)
+	}
+	if n := len(s.queries("/apis", "")); n != asked+1 {
+		t.Errorf("the server was asked %d times, and once of another kind", n-asked)
+	}
+	if _, _, err := c.Get(t.Context(), widget); !errors.Is(err, cluster.ErrNoKind) {
+		t.Error("it is not served any more:", err)
+	}
+}
+
 func list(version, next string, names ...string) answer {
 	var items []string
 	for _, n := range names {
