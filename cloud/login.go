@@ -65,15 +65,6 @@ func (o *Office) Registry(ctx context.Context, id Identity, host string) (Login,
 	})
 }
 
-// ForgetRegistry has the next caller of [Office.Registry] get in by something
-// else: the last let nobody in.
-func (o *Office) ForgetRegistry(id Identity, host string) {
-	if id.Cloud == GCP {
-		o.ForgetToken(id, "")
-	}
-	o.logins.Forget(id.key("registry", host))
-}
-
 func (o *Office) registry(ctx context.Context, id Identity, host string) (Login, error) {
 	if !HasRegistry(id.Cloud, host) {
 		return Login{}, denial("the registry " + host + " is none of " + id.Cloud + "'s")

@@ -31,7 +31,7 @@ func sources(p *cli.Place, e cli.Equipment) (map[string]source.Source, func() er
 		return nil, nil, errors.Join(err, repos.Close())
 	}
 	artifacts := artifact.New(artifact.Config{Store: store, Host: os.Getenv("SOURCE_CONTROLLER_LOCALHOST")})
-	images := oci.New(oci.Config{Store: store})
+	images := oci.New(oci.Config{Store: store, Office: p.Office})
 	buckets := bucket.New(bucket.Config{Store: store})
 	all := map[string]source.Source{"git": repos, "oci": images, "bucket": buckets, "artifact": artifacts}
 	return all, func() error {

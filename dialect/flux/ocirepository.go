@@ -6,6 +6,7 @@ import (
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 
+	"github.com/sane-gitops/sane/cloud"
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/object"
@@ -25,7 +26,16 @@ func (f flux) ociRepository(o object.Object, r dialect.Reader) (source.Feed, err
 		return feed, nil
 	}
 	way := keyring{ns: o.Namespace(), r: r}
-	feed.Remote.Access = way.registry(repo.Spec)
+	var known bool
+	feed.Remote.Access, known = way.registry(repo.Spec)
+	if provider := repo.Spec.Provider; way.refused == nil && !known && provider != "" && provider != sourcev1.GenericOCIProvider {
+		if feed.Err = cloudPull(repo.Spec, feed.Remote.Access); feed.Err != nil {
+			return feed, way.err
+		}
+		if err := f.cloudOf(&feed, provider, repo.Spec.ServiceAccountName, r); err != nil || feed.Err != nil {
+			return feed, err
+		}
+	}
 	if repo.Spec.Verify != nil {
 		feed.Remote.Proof = way.proof(*repo.Spec.Verify)
 	}
@@ -71,18 +81,28 @@ func unpullable(spec sourcev1.OCIRepositorySpec) error {
 	case tagged(name):
 		return refuse(urlInvalid, source.ErrURL, "failed to parse url '%s': it must not hold a tag: set spec.ref.tag", spec.URL)
 	}
-	provider := spec.Provider
-	if spec.SecretRef != nil { // which counts before the provider
-		provider = ""
+	return nil
+}
+
+// cloudPull returns why a cloud's token is not sent to a registry.
+func cloudPull(spec sourcev1.OCIRepositorySpec, a source.Access) error {
+	host, _, _ := strings.Cut(strings.TrimPrefix(spec.URL, sourcev1.OCIRepositoryPrefix), "/")
+	switch {
+	case !cloud.HasRegistry(spec.Provider, host):
+		return refuse(badProvider, nil, "provider %s is for its own registries, which '%s' is none of: its token is sent nowhere else", spec.Provider, host)
+	case spec.Insecure:
+		return refuse(badProvider, nil, "spec.insecure is not for provider %s: its token is sent by TLS only", spec.Provider)
+	case a.CA != nil:
+		return refuse(badProvider, nil, "spec.certSecretRef has a ca.crt, which provider %s does not trust: whoever chose it could read its token", spec.Provider)
 	}
-	return unsupported(field{"spec.provider '" + provider + "' without spec.secretRef", provider != "" && provider != sourcev1.GenericOCIProvider})
+	return nil
 }
 
 var tagged = regexp.MustCompile(`/[^/]*:[^/]*$`).MatchString
 
-// registry returns what lets us in at a registry.
-func (k *keyring) registry(spec sourcev1.OCIRepositorySpec) source.Access {
-	var a source.Access
+// registry returns what lets us in at a registry, and whether there are any
+// Secrets for that.
+func (k *keyring) registry(spec sourcev1.OCIRepositorySpec) (a source.Access, known bool) {
 	name := strings.TrimPrefix(spec.URL, sourcev1.OCIRepositoryPrefix)
 	var configs []secret
 	if spec.SecretRef != nil {
@@ -102,7 +122,7 @@ func (k *keyring) registry(spec sourcev1.OCIRepositorySpec) source.Access {
 	}
 	k.tls(&a, spec.CertSecretRef)
 	k.proxy(&a, spec.ProxySecretRef)
-	return a
+	return a, len(configs) > 0
 }
 
 // proof returns what an image must prove.

@@ -11,8 +11,8 @@ import (
 // cloudLogin returns p with that by which a cloud lets its identity in.
 func (s *Source) cloudLogin(ctx context.Context, p place) (place, error) {
 	at := p.url
-	if s.known != "" {
-		at = s.known
+	if s.alias != "" {
+		at = s.alias
 	}
 	l, err := s.Office.By(p.access.Proxy).Git(ctx, p.access.Cloud, at)
 	if err != nil && ctx.Err() != nil {

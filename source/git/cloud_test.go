@@ -62,7 +62,7 @@ func TestAzure(t *testing.T) {
 		}
 	})
 	b := setup(t, gitserver.Options{Bearer: "azure-hunter2"})
-	b.src.Office, b.src.known = officeUnder(clouds), "https://dev.azure.com/acme/p/_git/apps"
+	b.src.Office, b.src.alias = officeUnder(clouds), "https://dev.azure.com/acme/p/_git/apps"
 	b.put(map[string]string{"a": "1"})
 	for _, c := range []struct {
 		account string
@@ -126,7 +126,7 @@ func TestCodeCommit(t *testing.T) {
 		}
 		return false
 	}})
-	b.src.Office, b.src.known = officeUnder(clouds), "https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/apps"
+	b.src.Office, b.src.alias = officeUnder(clouds), "https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/apps"
 	b.put(map[string]string{"a": "1"})
 	b.at.Access = source.Access{Cloud: cloud.Identity{Cloud: cloud.AWS, Account: "apps/tenant", Role: "arn:aws:iam::1:role/r"}}
 	snap, err := b.try(mainRef)
@@ -137,7 +137,7 @@ func TestCodeCommit(t *testing.T) {
 	b.at.Access.Cloud.Role = "arn:aws:iam::1:role/other"
 	_, err = b.try(mainRef)
 	b.fails(err, source.ErrAuth, "get in as service account apps/tenant: assume the role arn:aws:iam::1:role/other: it answers 403")
-	b.src.known = ""
+	b.src.alias = ""
 	_, err = b.try(mainRef)
 	b.fails(err, source.ErrAuth, "the repository is none of aws's")
 	b.nowhere("hunter2")

@@ -110,7 +110,7 @@ type Source struct {
 	trees   *cache
 	lists   *shared.Answers[[]byte] // of refs, by remote and scope
 	tokens  tokens
-	known   string // the URL by which clouds know a repository, for tests
+	alias   string // the URL by which clouds know a repository, for tests
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc

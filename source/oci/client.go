@@ -1,8 +1,10 @@
 package oci
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -37,10 +39,10 @@ type client struct {
 
 // client returns the client for a place.
 func (s *Source) client(p place) (*client, error) {
-	return s.clients.Get(p.wayIn(), s.Now(), func() (*client, error) { return newClient(p) })
+	return s.clients.Get(p.wayIn(), s.Now(), func() (*client, error) { return s.newClient(p) })
 }
 
-func newClient(p place) (*client, error) {
+func (s *Source) newClient(p place) (*client, error) {
 	t, err := web.Transport(p.Access)
 	if err != nil {
 		return nil, err
@@ -51,8 +53,25 @@ func newClient(p place) (*client, error) {
 	c := &auth.Client{Client: plain, Cache: auth.NewCache(), Credential: auth.StaticCredential(p.Host(), auth.Credential{
 		Username: p.Username, Password: p.Password, RefreshToken: p.Bearer,
 	})}
+	if p.Cloud.Cloud != "" {
+		c.Credential = s.byCloud(p)
+	}
 	c.SetUserAgent("sane")
 	return &client{Client: plain, auth: c}, nil
+}
+
+// byCloud returns what a cloud lets its identity in by at its registry.
+func (s *Source) byCloud(p place) auth.CredentialFunc {
+	return func(ctx context.Context, host string) (auth.Credential, error) {
+		if host != p.Host() { // a registry may send us to others
+			return auth.EmptyCredential, nil
+		}
+		l, err := s.Office.By(p.Proxy).Registry(ctx, p.Cloud, cmp.Or(s.alias, host))
+		if err != nil {
+			return auth.EmptyCredential, fmt.Errorf("log in: %w", web.CloudFailed(err))
+		}
+		return auth.Credential{Username: l.User, Password: l.Password}, nil
+	}
 }
 
 // patience is what a registry gets that is too busy for a moment.

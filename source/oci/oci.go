@@ -21,6 +21,7 @@ import (
 
 	"github.com/sigstore/sigstore-go/pkg/root"
 
+	"github.com/sane-gitops/sane/cloud"
 	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/fault"
 	"github.com/sane-gitops/sane/source"
@@ -31,10 +32,11 @@ import (
 
 // A Config says what a Source works with.
 type Config struct {
-	Store *unpack.Store    // where content is kept; the caller closes it after the Source
-	Fresh time.Duration    // for how long an answer of a registry is reused, from when it was asked; 0 means 2 s, less means not at all
-	Log   *slog.Logger     // nil means no log
-	Now   func() time.Time // nil means time.Now
+	Store  *unpack.Store    // where content is kept; the caller closes it after the Source
+	Fresh  time.Duration    // for how long an answer of a registry is reused, from when it was asked; 0 means 2 s, less means not at all
+	Office *cloud.Office    // by which identities of clouds get in; nil means by the environment alone
+	Log    *slog.Logger     // nil means no log
+	Now    func() time.Time // nil means time.Now
 }
 
 // A Source resolves and fetches from registries. Close it after use.
@@ -45,6 +47,7 @@ type Source struct {
 	roots *shared.Answers[*root.TrustedRoot]
 
 	clients web.Pool[*client]
+	alias   string // the host by which clouds know a registry, for tests
 }
 
 var _ source.Source = (*Source)(nil)
@@ -59,6 +62,9 @@ func New(c Config) *Source {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Office == nil {
+		c.Office = cloud.NewOffice(cloud.OfficeConfig{Now: c.Now})
 	}
 	return &Source{Config: c,
 		heads: shared.New[digest.Digest](c.Fresh, c.Now), tags: shared.New[[]string](c.Fresh, c.Now),
