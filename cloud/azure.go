@@ -11,11 +11,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Azure is an application of Microsoft's Entra that has a secret.
+// Azure is an application of Microsoft's Entra that has a secret, or a
+// certificate.
 type Azure struct {
 	Tenant, Client string
 	secret         string
-	authority      string // URL of where tokens are given out
+	proof          *stamped // instead of the secret
+	authority      string   // URL of where tokens are given out
 }
 
 const azureAuthority = "https://login.microsoftonline.com/"
@@ -27,6 +29,9 @@ func ReadAzure(data string) (Azure, error) {
 		Tenant    string `yaml:"tenantId"`
 		Client    string `yaml:"clientId"`
 		Secret    string `yaml:"clientSecret"`
+		Cert      string `yaml:"clientCertificate"`
+		CertPass  string `yaml:"clientCertificatePassword"`
+		Chain     bool   `yaml:"clientCertificateSendChain"`
 		Authority string `yaml:"authorityHost"`
 		AppTenant string `yaml:"tenant"` // these three are how `az` has it
 		App       string `yaml:"appId"`
@@ -38,6 +43,9 @@ func ReadAzure(data string) (Azure, error) {
 	if file.Tenant == "" && file.Client == "" && file.Secret == "" {
 		file.Tenant, file.Client, file.Secret = file.AppTenant, file.App, file.Password
 	}
+	if file.Secret == "" && file.Cert != "" {
+		return NewAzureCertificate(file.Tenant, file.Client, file.Authority, Certificate{[]byte(file.Cert), file.CertPass, file.Chain})
+	}
 	return NewAzure(file.Tenant, file.Client, file.Secret, file.Authority)
 }
 
@@ -45,7 +53,7 @@ func ReadAzure(data string) (Azure, error) {
 // are given out by Microsoft's public cloud.
 func NewAzure(tenant, client, secret, authority string) (Azure, error) {
 	if tenant == "" || client == "" || secret == "" {
-		return Azure{}, errors.New("no credentials of Azure's: tenantId, clientId and clientSecret are needed; certificates and managed identities are not supported")
+		return Azure{}, errors.New("no credentials of Azure's: tenantId, clientId and clientSecret or clientCertificate are needed")
 	}
 	if authority == "" {
 		authority = azureAuthority
@@ -53,7 +61,7 @@ func NewAzure(tenant, client, secret, authority string) (Azure, error) {
 	if u, err := url.Parse(authority); err != nil || u.Host == "" || u.User != nil {
 		return Azure{}, errors.New("its authorityHost is no URL")
 	}
-	return Azure{tenant, client, secret, strings.TrimSuffix(authority, "/") + "/"}, nil
+	return Azure{Tenant: tenant, Client: client, secret: secret, authority: strings.TrimSuffix(authority, "/") + "/"}, nil
 }
 
 // Secret returns the application's secret.
@@ -62,14 +70,26 @@ func (a Azure) Secret() string { return a.secret }
 // Token asks for a token that is good for a resource, such as
 // "https://vault.azure.net".
 func (a Azure) Token(ctx context.Context, c *http.Client, resource string, now time.Time) (Token, error) {
-	return a.ask(ctx, c, resource+"/.default", url.Values{"client_secret": {a.secret}}, now)
+	by := url.Values{"client_secret": {a.secret}}
+	if a.proof != nil {
+		text, err := a.proof.assertion(a.Client, a.office(), now)
+		if err != nil {
+			return Token{}, errors.New("a token for Azure can't be signed by this key")
+		}
+		by = url.Values{"client_assertion_type": {assertedJWT}, "client_assertion": {text}}
+	}
+	return a.ask(ctx, c, resource+"/.default", by, now)
 }
 
 // ask asks for a token by what proves that we are the application.
 func (a Azure) ask(ctx context.Context, c *http.Client, scope string, proof url.Values, now time.Time) (Token, error) {
-	at := a.authority + url.PathEscape(a.Tenant) + "/oauth2/v2.0/token"
 	proof.Set("grant_type", "client_credentials")
 	proof.Set("client_id", a.Client)
 	proof.Set("scope", scope)
-	return tokenFrom(ctx, c, at, proof, now)
+	return tokenFrom(ctx, c, a.office(), proof, now)
+}
+
+// office returns the URL of where tokens are given out.
+func (a Azure) office() string {
+	return a.authority + url.PathEscape(a.Tenant) + "/oauth2/v2.0/token"
 }

@@ -57,6 +57,20 @@ func HasGit(cloud string, at *url.URL) bool {
 	return cloud == Microsoft && azureHost.MatchString(host)
 }
 
+var blobHost = regexp.MustCompile(`^[a-z0-9-]+(\.z[0-9]+)?\.blob\.(core\.windows\.net|core\.usgovcloudapi\.net|core\.chinacloudapi\.cn|storage\.azure\.net)$`)
+
+// HasStorage reports whether a cloud has buckets at an https URL.
+func HasStorage(cloud string, at *url.URL) bool {
+	host := strings.ToLower(at.Hostname())
+	switch {
+	case at.Scheme != "https" || at.Port() != "" && at.Port() != "443":
+		return false
+	case cloud == Microsoft:
+		return blobHost.MatchString(host)
+	}
+	return cloud == GCP && strings.HasSuffix("."+host, ".googleapis.com")
+}
+
 // Registry returns by what an identity gets in at a registry of its cloud's.
 func (o *Office) Registry(ctx context.Context, id Identity, host string) (Login, error) {
 	return o.logins.Get(ctx, id.key("registry", host), func(ctx context.Context) (Login, time.Time, error) {

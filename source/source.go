@@ -18,6 +18,7 @@ type Remote struct {
 	Type     string // "git", "oci", "bucket" or "artifact"; later "helm"
 	URL      string
 	Region   string // of a bucket, where its server wants to know
+	API      string // of a bucket's server: "azure" or "gcp"; "" means S3's
 	Insecure bool   // speak HTTP without TLS if the server does
 	Access   Access
 	Proof    *Proof        // what content must prove before it counts; nil means nothing
@@ -49,6 +50,7 @@ type Access struct {
 	Cert, Key          []byte // TLS client certificate and its key, PEM
 	Proxy              string // URL of an HTTP or a SOCKS5 proxy, with user and password if it wants them
 	Issuer             *Issuer
+	Grant              *Grant         // what a cloud has given out; nil means nothing
 	App                *App           // who gets in by a token that it asks for; nil means nobody
 	Cloud              cloud.Identity // by whose tokens of a cloud; the zero one is nobody's
 }
@@ -68,6 +70,27 @@ type App struct {
 	Key          []byte // RSA, PEM
 	API          string // URL of the server's API; "" means GitHub's own
 }
+
+// A Grant is what a cloud has given out for its storage, one of these. Like an
+// Access it is secret.
+type Grant struct {
+	Account    string // the key of one of Google's service accounts, in JSON
+	AccountKey string // of an account of Azure's storage
+	SAS        string // a signature of Azure's, in the form of a query
+
+	// An application of Azure's.
+	Tenant, Client, Secret string
+	Certificate            []byte // instead of Secret: PEM or PKCS #12, with its private key
+	Password               string // of that
+	Chain                  bool   // show all certificates
+	Authority              string // URL of where tokens are given out; "" means Microsoft's public cloud
+}
+
+// Format implements [fmt.Formatter] and gives nothing away.
+func (g Grant) Format(f fmt.State, _ rune) { fmt.Fprint(f, "(credentials)") }
+
+// MarshalJSON gives nothing away.
+func (g Grant) MarshalJSON() ([]byte, error) { return []byte(`"(credentials)"`), nil }
 
 // Format implements [fmt.Formatter] and gives nothing away.
 func (a App) Format(f fmt.State, _ rune) { fmt.Fprint(f, "(credentials)") }

@@ -32,7 +32,7 @@ func sources(p *cli.Place, e cli.Equipment) (map[string]source.Source, func() er
 	}
 	artifacts := artifact.New(artifact.Config{Store: store, Host: os.Getenv("SOURCE_CONTROLLER_LOCALHOST")})
 	images := oci.New(oci.Config{Store: store, Office: p.Office})
-	buckets := bucket.New(bucket.Config{Store: store})
+	buckets := bucket.New(bucket.Config{Store: store, Office: p.Office})
 	all := map[string]source.Source{"git": repos, "oci": images, "bucket": buckets, "artifact": artifacts}
 	return all, func() error {
 		return errors.Join(artifacts.Close(), buckets.Close(), images.Close(), store.Close(), repos.Close())

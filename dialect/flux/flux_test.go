@@ -220,11 +220,18 @@ func accessOf(a source.Access) map[string]string {
 		app = strings.Join([]string{a.ID, a.Installation, a.Owner, string(a.Key), a.API}, " | ")
 	}
 	return filled(map[string]string{
-		"app": app, "cloud": cloudOf(a.Cloud),
+		"app": app, "cloud": cloudOf(a.Cloud), "grant": grantOf(a.Grant),
 		"username": a.Username, "password": a.Password, "bearer": a.Bearer,
 		"cert": string(a.Cert), "key": string(a.Key), "proxy": a.Proxy, "issuer": issuerOf(a.Issuer),
 		"ca": string(a.CA), "identity": string(a.Identity), "knownHosts": string(a.KnownHosts),
 	})
+}
+
+func grantOf(g *source.Grant) string {
+	if g == nil {
+		return ""
+	}
+	return fmt.Sprintf("%q", []string{g.Account, g.AccountKey, g.SAS, g.Tenant, g.Client, g.Secret, string(g.Certificate), g.Password, fmt.Sprint(g.Chain), g.Authority})
 }
 
 func cloudOf(id cloud.Identity) string {

@@ -1,4 +1,5 @@
-// Package bucket is a [source.Source] of buckets on servers that speak S3.
+// Package bucket is a [source.Source] of buckets on servers that speak S3, and of
+// Azure's and Google's.
 //
 // What a bucket holds is named by its index: the keys of its objects, and the
 // tags by which the server tells their contents apart. A bucket is listed to
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sane-gitops/sane/cloud"
 	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/fault"
 	"github.com/sane-gitops/sane/source"
@@ -24,6 +26,7 @@ import (
 type Config struct {
 	Store    *unpack.Store    // where content is kept; the caller closes it after the Source
 	Fresh    time.Duration    // for how long a listing is reused, from when it was asked; 0 means 2 s, less means not at all
+	Office   *cloud.Office    // by which identities of clouds get in; nil means by the environment alone
 	Parallel int              // objects of a bucket that are fetched at a time; 0 means 16
 	Now      func() time.Time // nil means time.Now
 }
@@ -83,6 +86,9 @@ func New(c Config) *Source {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Office == nil {
+		c.Office = cloud.NewOffice(cloud.OfficeConfig{Now: c.Now})
 	}
 	return &Source{Config: c, lists: shared.New[index](c.Fresh, c.Now), last: make(map[string]held)}
 }

@@ -37,7 +37,7 @@ func placeOf(at source.Remote, ref source.Ref) place {
 	if p.Timeout == 0 {
 		p.Timeout = time.Minute
 	}
-	p.key = at.URL + " " + web.Key(at.Access, at.URL, at.Region, p.bucket, p.prefix, p.ignore)
+	p.key = at.URL + " " + web.Key(at.Access, at.URL, at.Region, at.API, p.bucket, p.prefix, p.ignore)
 	return p
 }
 
@@ -59,18 +59,15 @@ func (p place) shown() string {
 // A client talks to one server in one way.
 type client struct {
 	*http.Transport
-	core minio.Core
+	store
 }
 
 // client returns the client for a place.
 func (s *Source) client(p place) (*client, error) {
-	return s.clients.Get(web.Key(p.Access, p.URL, p.Region), s.Now(), func() (*client, error) { return newClient(p) })
+	return s.clients.Get(web.Key(p.Access, p.URL, p.Region, p.API), s.Now(), func() (*client, error) { return s.newClient(p) })
 }
 
-func newClient(p place) (*client, error) {
-	if err := s3utils.CheckValidBucketName(p.bucket); err != nil {
-		return nil, fail(source.ErrURL, "%s", err)
-	}
+func (s *Source) newClient(p place) (*client, error) {
 	u, err := url.Parse(p.URL)
 	if err != nil || u.Host == "" {
 		return nil, fail(source.ErrURL, "the endpoint is no URL")
@@ -79,21 +76,43 @@ func newClient(p place) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	proof, err := proofOf(p)
+	open := map[string]func(place, *http.Transport) (store, error){"": s.openS3, "azure": s.openBlobs, "gcp": s.openStorage}[p.API]
+	if open == nil {
+		return nil, fail(source.ErrURL, "the API %q is not supported", p.API)
+	}
+	at, err := open(p, t)
 	if err != nil {
 		return nil, err
+	}
+	return &client{Transport: t, store: at}, nil
+}
+
+// An s3 is the API of Amazon's S3.
+type s3 struct{ core minio.Core }
+
+func (s *Source) openS3(p place, t *http.Transport) (store, error) {
+	proof, err := s.proofOf(p)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(p.URL)
+	if err != nil {
+		return nil, fail(source.ErrURL, "the endpoint is no URL")
 	}
 	m, err := minio.New(u.Host, &minio.Options{Creds: proof, Secure: u.Scheme == "https", Transport: t, Region: p.Region, MaxRetries: 3})
 	if err != nil {
 		return nil, fail(source.ErrURL, "%s", err)
 	}
 	m.SetAppInfo("sane", "1")
-	return &client{Transport: t, core: minio.Core{Client: m}}, nil
+	return s3{minio.Core{Client: m}}, nil
 }
 
 // proofOf returns by what requests are signed.
-func proofOf(p place) (*credentials.Credentials, error) {
+func (s *Source) proofOf(p place) (*credentials.Credentials, error) {
 	i := p.Access.Issuer
+	if p.Access.Cloud.Cloud != "" {
+		return credentials.New(s.roleOf(p)), nil
+	}
 	if i == nil {
 		kind := credentials.SignatureV4
 		if p.Access.Username == "" {
@@ -130,23 +149,24 @@ func uneavesdropped(proxy func(*http.Request) (*url.URL, error)) func(*http.Requ
 	}
 }
 
-// list returns what is in a bucket.
-func (c *client) list(ctx context.Context, p place) (index, error) {
+func (c s3) list(ctx context.Context, p place) (index, error) {
+	if err := s3utils.CheckValidBucketName(p.bucket); err != nil {
+		return nil, fail(source.ErrURL, "%s", err)
+	}
 	var all index
 	for o := range c.core.ListObjectsIter(ctx, p.bucket, minio.ListObjectsOptions{Recursive: true, Prefix: p.prefix}) {
 		if o.Err != nil {
 			return nil, o.Err
 		}
 		if len(all) == maxObjects {
-			return nil, fail(source.ErrContent, "there are more than %d objects in it: set spec.prefix", maxObjects)
+			return nil, tooMany()
 		}
-		all = append(all, entry{o.Key, o.ETag, o.Size})
+		all = append(all, entry{key: o.Key, tag: o.ETag, size: o.Size})
 	}
 	return all, ctx.Err()
 }
 
-// open returns an object if it is still the one in the index.
-func (c *client) open(ctx context.Context, p place, e entry) (io.ReadCloser, error) {
+func (c s3) open(ctx context.Context, p place, e entry) (io.ReadCloser, error) {
 	opts := minio.GetObjectOptions{}
 	if err := opts.SetMatchETag(e.tag); err != nil {
 		return nil, err
@@ -224,6 +244,11 @@ func (p place) failed(ctx context.Context, err error) error {
 func kindOf(err error) error {
 	var no minio.ErrorResponse
 	var noKeys credentials.ErrorResponse
+	var answer *refusal
+	if errors.As(err, &answer) {
+		no.StatusCode = answer.status
+		err = no
+	}
 	switch {
 	case web.Untrusted(err), errors.As(err, &noKeys):
 		return source.ErrAuth

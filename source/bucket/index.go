@@ -21,8 +21,9 @@ import (
 
 // An entry is an object in a bucket.
 type entry struct {
-	key, tag string
-	size     int64 // bytes
+	key, tag   string
+	size       int64  // bytes
+	generation string // by which its server is asked for it, where that is not the tag
 }
 
 // name is the key as a name in a tree.

@@ -70,6 +70,9 @@ func Transport(a source.Access) (*http.Transport, error) {
 func Key(a source.Access, more ...string) string {
 	c := a.Cloud
 	parts := append(more, c.Cloud, c.Account, c.Role, c.Pool, a.Username, a.Password, a.Bearer, string(a.CA), string(a.Cert), string(a.Key), a.Proxy)
+	if g := a.Grant; g != nil {
+		parts = append(parts, g.Account, g.AccountKey, g.SAS, g.Tenant, g.Client, g.Secret, string(g.Certificate), g.Password, fmt.Sprint(g.Chain), g.Authority)
+	}
 	if i := a.Issuer; i != nil {
 		parts = append(parts, i.Type, i.Endpoint, Key(i.Access))
 	}
@@ -127,6 +130,9 @@ func Hide(a source.Access, text string) string {
 	}
 	if a.Issuer != nil {
 		text = Hide(a.Issuer.Access, text)
+	}
+	if g := a.Grant; g != nil {
+		secrets = append(secrets, g.AccountKey, g.SAS, g.Secret, g.Password)
 	}
 	for _, secret := range secrets {
 		if len(secret) > 3 {
