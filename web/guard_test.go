@@ -162,6 +162,23 @@ func TestSessions(t *testing.T) {
 	}
 }
 
+// TestLongToken logs in by a token that is too long for a cookie to keep: as
+// nobody can be asked of it again, its session is short however often it is used.
+func TestLongToken(t *testing.T) {
+	token := strings.Repeat("long", 1000)
+	st := play(t, reviewed(map[string]cluster.Identity{token: {User: "ada"}}))
+	b := st.caller()
+	if a := b.login(token, "/"); a.status != http.StatusSeeOther {
+		t.Fatal(a)
+	}
+	for i, want := range []int{200, 200, http.StatusSeeOther} {
+		st.clock.pass(vouched * 2 / 5)
+		if a := b.get("/"); a.status != want {
+			t.Errorf("look %d: %d, want %d", i, a.status, want)
+		}
+	}
+}
+
 // TestForgedSessions tries cookies that this server has not sealed.
 func TestForgedSessions(t *testing.T) {
 	st, other := play(t, nil), play(t, nil)

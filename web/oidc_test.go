@@ -136,6 +136,9 @@ func TestOIDC(t *testing.T) {
 	}
 
 	b := st.caller()
+	if a := b.visit("/?q=x"); a.header.Get("Location") != "/login/oidc?to=%2F%3Fq%3Dx" {
+		t.Errorf("a stranger is sent to %v", a.header)
+	}
 	asked := b.depart(i)
 	if asked.Get("redirect_uri") != site+"/login/callback" || asked.Get("code_challenge_method") != "S256" || asked.Get("nonce") == "" {
 		t.Errorf("the issuer is asked %v", asked)

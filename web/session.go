@@ -28,10 +28,12 @@ type session struct {
 }
 
 // How long a session lasts: it ends when nobody has come for idle, and in any
-// case after most.
+// case after most. One of somebody of whom nobody can be asked again lasts for
+// vouched: then they come by the issuer again, who may not know them any more.
 const (
-	idle = time.Hour
-	most = 12 * time.Hour
+	idle    = time.Hour
+	most    = 12 * time.Hour
+	vouched = time.Hour
 )
 
 // begin returns a new session.
@@ -40,9 +42,17 @@ func (s *Server) begin(who cluster.Identity, token string) session {
 	return session{ID: rand.Text(), Who: who, Token: token, Began: now, Until: now.Add(idle)}
 }
 
+// end returns when a session is over in any case.
+func (x session) end() time.Time {
+	if x.Who.User != "" && x.Token == "" {
+		return x.Began.Add(vouched)
+	}
+	return x.Began.Add(most)
+}
+
 // over reports whether a session has come to its end.
 func (x session) over(now time.Time) bool {
-	return !now.Before(x.Until) || !now.Before(x.Began.Add(most))
+	return !now.Before(x.Until) || !now.Before(x.end())
 }
 
 // A seal closes values so that only who has it can make or read them.
@@ -126,11 +136,11 @@ const maxCookie = 3900
 // remember has the browser carry a session.
 func (s *Server) remember(w http.ResponseWriter, r *http.Request, x session) {
 	text := s.seal.close("session", x)
-	if len(text) > maxCookie { // the token is not reviewed again, then
+	if len(text) > maxCookie { // the token can't be reviewed again, then
 		x.Token = ""
 		text = s.seal.close("session", x)
 	}
-	s.setCookie(w, r, "session", text, x.Began.Add(most).Sub(s.now()))
+	s.setCookie(w, r, "session", text, x.end().Sub(s.now()))
 }
 
 // setCookie sets a cookie that no script can read. "" takes it away.

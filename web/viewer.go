@@ -131,7 +131,11 @@ func (s *Server) toLogin(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, nil, http.StatusUnauthorized, "Your session has ended. Log in again, please.")
 		return
 	}
-	http.Redirect(w, r, "/login?to="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
+	login := "/login"
+	if s.oidc != nil && s.c.Door.Review == nil {
+		login = "/login/oidc" // there is nothing to be chosen
+	}
+	http.Redirect(w, r, login+"?to="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 }
 
 // local returns a path of ours that was asked for, or "/".
