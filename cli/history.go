@@ -155,7 +155,21 @@ func resultColour(column, cell string) colour {
 // A comparing is one `sane diff`.
 type comparing struct {
 	*desk
-	brief bool
+	output string
+	brief  bool
+}
+
+// A difference is how an object differs, for programs.
+type difference struct {
+	Object string     `json:"object"`
+	Verb   string     `json:"verb"`
+	Fields []string   `json:"fields,omitempty"`
+	Lines  []diffLine `json:"lines"`
+}
+
+type diffLine struct {
+	Mark string `json:"mark"` // "+", "-" or " "
+	Text string `json:"text"`
 }
 
 func diffCommand(d *desk) *cobra.Command {
@@ -173,11 +187,17 @@ The exit status is 0 if nothing differs, 1 if something does, and 2 if that can'
 		ValidArgsFunction: d.completeRevisions(2),
 		RunE:              func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
 	}
-	cmd.Flags().BoolVar(&c.brief, "brief", false, "show the objects, not their fields")
+	f := cmd.Flags()
+	f.BoolVar(&c.brief, "brief", false, "show the objects, not their fields")
+	f.StringVarP(&c.output, "output", "o", "", "`FORMAT`: json, or markdown for a comment on a pull request")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json", "markdown"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 func (c *comparing) run(ctx context.Context, args []string) error {
+	if c.output != "" && c.output != "json" && c.output != "markdown" {
+		return fmt.Errorf("diff: unknown output format %q: want json or markdown", c.output)
+	}
 	if len(args) < 3 {
 		return fmt.Errorf("diff: between what? name a unit and two revisions")
 	}
@@ -196,12 +216,36 @@ func (c *comparing) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("diff %s: %w", id, err)
 	}
-	if len(all) == 0 {
-		_, err := fmt.Fprintln(c.out, "Nothing differs.")
+	switch {
+	case c.output == "json":
+		err = c.printJSON(differencesOf(all))
+	case c.output == "markdown":
+		var m markdown
+		m.begin("diff")
+		m.compared(fmt.Sprintf("%s from %s to %s", coded(id.String()), coded(args[n]), coded(args[n+1])), all)
+		err = m.write(c.out)
+	case len(all) == 0:
+		_, err = fmt.Fprintln(c.out, "Nothing differs.")
+	default:
+		c.differences(all, c.brief)
+	}
+	if err != nil || len(all) == 0 {
 		return err
 	}
-	c.differences(all, c.brief)
 	return errChanges
+}
+
+// differencesOf returns how objects differ as programs read it.
+func differencesOf(all []ask.Comparison) []difference {
+	out := make([]difference, 0, len(all))
+	for _, x := range all {
+		d := difference{Object: x.ID.String(), Verb: x.Verb, Fields: x.Fields, Lines: make([]diffLine, 0, len(x.Lines))}
+		for _, l := range x.Lines {
+			d.Lines = append(d.Lines, diffLine{string(l.Mark), l.Text})
+		}
+		out = append(out, d)
+	}
+	return out
 }
 
 // differences prints how objects differ: a line for each, and the fields.

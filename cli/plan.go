@@ -27,6 +27,8 @@ type planning struct {
 	path     string
 	revision string
 	source   string
+	from     string
+	output   string
 	brief    bool
 
 	at      *Place
@@ -43,12 +45,17 @@ func planCommand(d *desk) *cobra.Command {
 revision: a line for each object, and then the fields that would differ. Values of
 Secrets are not shown. Nothing is changed.
 
-Without --path and --revision it shows what reconciling now would change.
+Without --path and --to it shows what reconciling now would change. With --from it
+shows what going from that revision to the other would do if the cluster was as the
+first has it, which is what a pull request changes: the cluster is asked for no
+objects then, and the server refuses nothing.
+
 The exit status is 0 if nothing would change, 1 if something would, 2 if that can't
 be said, and 3 if deletions would be held until somebody approves them, whatever else
 would change.`,
 		Example: `  sane plan apps --path .             # this work tree
-  sane plan apps --revision my-branch
+  sane plan apps --to my-branch
+  sane plan apps --from main --to my-branch -o markdown   # for a comment on a pull request
   sane plan --all`,
 		ValidArgsFunction: d.completeUnits,
 		RunE:              func(cmd *cobra.Command, args []string) error { return p.run(cmd.Context(), args) },
@@ -57,16 +64,27 @@ would change.`,
 	f := cmd.Flags()
 	f.BoolVar(&p.all, "all", false, "all units of the namespace")
 	f.StringVar(&p.path, "path", "", "`DIR` that stands for the root of the source")
-	f.StringVar(&p.revision, "revision", "", "`COMMIT`, branch or whole ref name to fetch from the source")
+	f.StringVar(&p.revision, "to", "", "`COMMIT`, branch or whole ref name to fetch from the source")
+	f.StringVar(&p.revision, "revision", "", "the same as --to")
+	f.StringVar(&p.from, "from", "", "`COMMIT`, branch or whole ref name to compare with, in place of the cluster")
+	f.StringVarP(&p.output, "output", "o", "", "`FORMAT`: markdown")
 	f.StringVar(&p.source, "source", "", "with --all: only units of the source of this `NAME`")
 	f.BoolVar(&p.brief, "brief", false, "show the objects, not their fields")
 	_ = cmd.MarkFlagDirname("path")
+	cmd.MarkFlagsMutuallyExclusive("to", "revision")
+	for _, name := range []string{"from", "to", "revision"} {
+		_ = cmd.RegisterFlagCompletionFunc(name, d.completeFlagRevision)
+	}
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"markdown"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 func (p *planning) run(ctx context.Context, args []string) (err error) {
 	if p.path != "" && p.revision != "" {
-		return errors.New("plan: the tree is either at --path or at --revision: leave out one of the two")
+		return errors.New("plan: the tree is either at --path or at --to: leave out one of the two")
+	}
+	if p.output != "" && p.output != "markdown" {
+		return fmt.Errorf("plan: unknown output format %q: want markdown", p.output)
 	}
 	if p.at, err = p.place(); err != nil {
 		return err
@@ -126,7 +144,7 @@ func (p *planning) narrowed(objects []object.Object) ([]object.Object, error) {
 			}
 		}
 	}
-	if len(feeds) > 1 && (p.path != "" || p.revision != "") {
+	if len(feeds) > 1 && (p.path != "" || p.revision != "" || p.from != "") {
 		var names []string
 		for f := range feeds {
 			names = append(names, f.String())
@@ -144,22 +162,37 @@ func (p *planning) show(ctx context.Context, wanted []object.Object) error {
 		fmt.Fprintf(p.err, "No resources found in %s namespace.\n", p.at.Namespace)
 	}
 	var errs []error
+	var comment *markdown
+	if p.output == "markdown" {
+		comment = new(markdown)
+		comment.begin("plan")
+	}
 	changes, held := false, false
 	for i, o := range wanted {
-		if len(wanted) > 1 {
+		if len(wanted) > 1 && comment == nil {
 			if i > 0 {
 				fmt.Fprintln(p.out)
 			}
 			fmt.Fprintln(p.out, p.out.paint(bold, o.String()))
 		}
-		v, err := p.reading.Plan(ctx, o)
+		v, err := p.plan(ctx, o)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("plan %s: %w", o, err))
 		}
 		changes = changes || !v.Plan.Empty()
 		held = held || holds(v.Plan)
-		if err == nil || !v.Plan.Empty() {
+		switch title := "Plan of " + coded(o.String()); {
+		case comment != nil && err != nil:
+			comment.section(title, "It can't be planned: "+coded(err.Error()), nil)
+		case comment != nil:
+			comment.planned(title, v)
+		case err == nil || !v.Plan.Empty():
 			p.preview(v, p.brief)
+		}
+	}
+	if comment != nil {
+		if err := comment.write(p.out); err != nil {
+			return err
 		}
 	}
 	if err := failed(errs); err != nil {
@@ -172,6 +205,14 @@ func (p *planning) show(ctx context.Context, wanted []object.Object) error {
 		return errChanges
 	}
 	return nil
+}
+
+// plan returns what keeping a unit would do, or going from one revision to another.
+func (p *planning) plan(ctx context.Context, o object.Object) (engine.Preview, error) {
+	if p.from == "" {
+		return p.reading.Plan(ctx, o)
+	}
+	return p.reading.Between(ctx, o, ask.At{Revision: p.from}, ask.At{Dir: p.path, Revision: p.revision})
 }
 
 // holds reports whether a plan holds deletions until somebody approves them.
