@@ -18,6 +18,10 @@ type Dialect interface {
 	// Kinds lists the kinds whose objects ask for feeds or units.
 	Kinds() []object.Kind
 
+	// Sample returns an object as most of them are, with its status. Whoever keeps
+	// many need not keep in each what they have in common with it.
+	Sample() object.Object
+
 	// Foreign reports whether others keep the objects of one of Kinds. Their
 	// statuses are a part of what they ask, and nothing is written to them.
 	Foreign(k object.Kind) bool

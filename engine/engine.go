@@ -12,6 +12,8 @@ import (
 	"time"
 	"unique"
 
+	"github.com/klauspost/compress/s2"
+
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
@@ -83,6 +85,8 @@ type Engine struct {
 	feedQ *queue[source.FeedName]
 	unitQ *queue[unit.Name]
 	ready chan struct{} // closed when all kinds of the dialect have been listed
+
+	common *s2.Dict // of what custom resources have in common
 
 	here  *place // set by Run before anything else
 	refs  *references
@@ -157,6 +161,7 @@ func New(c Config) (*Engine, error) {
 		feedQ:    newQueue[source.FeedName](c.Now),
 		unitQ:    newQueue[unit.Name](c.Now),
 		ready:    make(chan struct{}),
+		common:   s2.MakeDict(c.Dialect.Sample().JSON(), nil),
 		feeds:    make(map[source.FeedName]*feed),
 		units:    make(map[unit.Name]*keeping),
 		asked:    make(map[object.ID]asking),

@@ -237,7 +237,7 @@ func (e *Engine) object(id object.ID) (object.Object, bool) {
 	if !ok {
 		return object.Object{}, false
 	}
-	return a.object(), true
+	return e.unpack(a.state), true
 }
 
 // version returns the resource version of a custom resource as last seen.

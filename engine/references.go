@@ -199,7 +199,7 @@ func (r *references) reread(id object.ID) {
 	a, ok := r.e.asked[id]
 	r.e.mu.Unlock()
 	if ok {
-		r.e.read(r.ctx, a.object(), a.state, a.round)
+		r.e.read(r.ctx, r.e.unpack(a.state), a.state, a.round)
 	}
 }
 

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"slices"
 
-	"github.com/klauspost/compress/s2"
-
 	"github.com/sane-gitops/sane/object"
 )
 
@@ -15,20 +13,20 @@ type state struct {
 	version  string // the resource version
 	question mark   // of all that it asks
 	held     bool   // it bears our finalizer
-	data     []byte // its JSON form, without managed fields, compressed
+	data     []byte // its JSON form, without managed fields, compressed by what all have in common
 }
 
 func (e *Engine) stateOf(o object.Object) state {
 	o = o.Without("metadata", "managedFields")
 	return state{
 		uid: o.UID(), version: o.ResourceVersion(), question: question(o, e.c.Dialect.Foreign(o.ID().Kind)),
-		held: slices.Contains(o.Finalizers(), e.c.Dialect.Finalizer()), data: bytes.Clone(s2.EncodeBetter(nil, o.JSON())),
+		held: slices.Contains(o.Finalizers(), e.c.Dialect.Finalizer()), data: bytes.Clone(e.common.Encode(nil, o.JSON())),
 	}
 }
 
-// object returns the custom resource.
-func (s state) object() object.Object {
-	data, err := s2.Decode(nil, s.data)
+// unpack returns the custom resource that stands so.
+func (e *Engine) unpack(s state) object.Object {
+	data, err := e.common.Decode(nil, s.data)
 	if err != nil {
 		panic("engine: " + err.Error()) // it is never written to
 	}

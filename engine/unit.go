@@ -337,8 +337,19 @@ func (r *run) conclude(ctx context.Context) (time.Time, priority) {
 		return r.unheard(), retried
 	}
 	r.k.mute = 0
+	r.forgetChanges()
 	r.settle(r.k.told)
 	return due, prio
+}
+
+// forgetChanges drops what was changed: it has been told, and there is a status for
+// every unit.
+func (r *run) forgetChanges() {
+	if len(r.k.told.Changes) > 0 {
+		told := *r.k.told
+		told.Changes = nil
+		r.k.told = &told
+	}
 }
 
 // unheard takes in that the object that asks for the unit could not be written.
