@@ -28,6 +28,9 @@ type store interface {
 
 	// open returns an object if it is still the one in the index.
 	open(ctx context.Context, p place, e entry) (io.ReadCloser, error)
+
+	// check asks whether open would return the object, without its content.
+	check(ctx context.Context, p place, e entry) error
 }
 
 // A rest is a store that is asked by plain HTTP.
@@ -60,8 +63,12 @@ const tries = 3
 
 // get asks for what is at a URL.
 func (c *rest) get(ctx context.Context, u *url.URL, header http.Header) (*http.Response, error) {
+	return c.ask(ctx, http.MethodGet, u, header)
+}
+
+func (c *rest) ask(ctx context.Context, method string, u *url.URL, header http.Header) (*http.Response, error) {
 	for n := 1; ; n++ {
-		resp, err := c.once(ctx, u, header)
+		resp, err := c.once(ctx, method, u, header)
 		if no, ok := err.(*refusal); n == tries || !ok || no.status != http.StatusServiceUnavailable && no.status != http.StatusTooManyRequests && no.status != http.StatusUnauthorized {
 			return resp, err
 		}
@@ -73,8 +80,8 @@ func (c *rest) get(ctx context.Context, u *url.URL, header http.Header) (*http.R
 	}
 }
 
-func (c *rest) once(ctx context.Context, u *url.URL, header http.Header) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+func (c *rest) once(ctx context.Context, method string, u *url.URL, header http.Header) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
 	if err != nil {
 		return nil, fail(source.ErrURL, "the endpoint, the bucket and the object's key make no URL")
 	}
@@ -143,6 +150,14 @@ func opened(e entry, resp *http.Response, err error) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("object %q: %w", e.key, err)
 	}
 	return resp.Body, nil
+}
+
+// closed returns why there is nothing to be read, if that is so.
+func closed(body io.ReadCloser, err error) error {
+	if err == nil {
+		body.Close()
+	}
+	return err
 }
 
 // A blobs is the API of Azure's Blob Storage.
@@ -220,13 +235,21 @@ func (b *blobs) list(ctx context.Context, p place) (index, error) {
 }
 
 func (b *blobs) open(ctx context.Context, p place, e entry) (io.ReadCloser, error) {
+	return b.object(ctx, http.MethodGet, p, e)
+}
+
+func (b *blobs) check(ctx context.Context, p place, e entry) error {
+	return closed(b.object(ctx, http.MethodHead, p, e))
+}
+
+func (b *blobs) object(ctx context.Context, method string, p place, e entry) (io.ReadCloser, error) {
 	u, err := b.at(p, e.key)
 	if err != nil {
 		return nil, err
 	}
 	h := b.header()
 	h.Set("If-Match", `"`+e.generation+`"`)
-	resp, err := b.get(ctx, u, h)
+	resp, err := b.ask(ctx, method, u, h)
 	return opened(e, resp, err)
 }
 
@@ -342,7 +365,17 @@ func (g *storage) list(ctx context.Context, p place) (index, error) {
 }
 
 func (g *storage) open(ctx context.Context, p place, e entry) (io.ReadCloser, error) {
-	u, err := g.at(p, "/"+url.PathEscape(e.key), url.Values{"alt": {"media"}, "ifGenerationMatch": {e.generation}})
+	return g.object(ctx, p, e, url.Values{"alt": {"media"}})
+}
+
+// check asks for what is known of the object: it takes the same right.
+func (g *storage) check(ctx context.Context, p place, e entry) error {
+	return closed(g.object(ctx, p, e, url.Values{"fields": {"generation"}}))
+}
+
+func (g *storage) object(ctx context.Context, p place, e entry, q url.Values) (io.ReadCloser, error) {
+	q.Set("ifGenerationMatch", e.generation)
+	u, err := g.at(p, "/"+url.PathEscape(e.key), q)
 	if err != nil {
 		return nil, err
 	}

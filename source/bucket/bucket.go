@@ -39,7 +39,7 @@ type Source struct {
 	clients web.Pool[*client]
 
 	mu   sync.Mutex
-	last map[string]held // guarded by mu; by place
+	last map[string]held // guarded by mu; by route
 }
 
 // A held bucket is what was fetched last, so that only what has changed since
@@ -47,15 +47,16 @@ type Source struct {
 type held struct {
 	index index
 	tree  *unpack.Tree
+	to    string    // the key of the place that has it
 	used  time.Time // when anybody last asked what is in the bucket
 }
 
 // remember takes in what was fetched, and forgets what nobody has asked for in a
-// day, such as by a password that has changed.
+// day.
 func (s *Source) remember(p place, list index, tree *unpack.Tree) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last[p.key] = held{list, tree, s.Now()}
+	s.last[p.route] = held{list, tree, p.key, s.Now()}
 	for key, h := range s.last {
 		if s.Now().Sub(h.used) > 24*time.Hour {
 			delete(s.last, key)
@@ -67,9 +68,9 @@ func (s *Source) remember(p place, list index, tree *unpack.Tree) {
 func (s *Source) use(p place) held {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h, ok := s.last[p.key]
+	h, ok := s.last[p.route]
 	if h.used = s.Now(); ok {
-		s.last[p.key] = h
+		s.last[p.route] = h
 	}
 	return h
 }
@@ -145,26 +146,52 @@ func (s *Source) Fetch(ctx context.Context, at source.Remote, ref source.Ref, re
 	return &source.Snapshot{Revision: rev, Tree: tree}, nil
 }
 
-// fetch returns the tree of which the index has a digest.
+// fetch returns the tree of which the index has a digest, to a way in by which
+// all of it could be had, or is now. What is here by another is asked about only.
 func (s *Source) fetch(ctx context.Context, p place, d digest.Digest) (*unpack.Tree, error) {
 	var list index
-	tree, err := s.Store.Tree(ctx, digest.Of([]byte("bucket\n"+p.key+"\n"+string(d))), func(w *unpack.Writer) (err error) {
-		if list, err = s.list(ctx, p); err != nil {
-			return err
-		}
-		if got := list.revision().Digest; got != d {
-			return fail(source.ErrNotFound, "it has changed meanwhile: it is at %s now", got)
-		}
-		c, err := s.client(p)
-		if err != nil {
+	given := false
+	tree, err := s.Store.Tree(ctx, digest.Of([]byte("bucket\n"+p.route+"\n"+string(d))), func(w *unpack.Writer) (err error) {
+		given = true
+		var c *client
+		if c, list, err = s.at(ctx, p, d); err != nil {
 			return err
 		}
 		return s.fill(ctx, p, c, list, w)
 	})
-	if err == nil && list != nil {
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.Store.Tree(ctx, digest.Of([]byte("let in to bucket\n"+p.key+"\n"+string(d))), func(*unpack.Writer) (err error) {
+		if given {
+			return nil
+		}
+		var c *client
+		if c, list, err = s.at(ctx, p, d); err != nil {
+			return err
+		}
+		return s.check(ctx, p, c, list)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if list != nil {
 		s.remember(p, list, tree)
 	}
-	return tree, err
+	return tree, nil
+}
+
+// at returns the client for a place, and the index there, which must have a digest.
+func (s *Source) at(ctx context.Context, p place, d digest.Digest) (*client, index, error) {
+	list, err := s.list(ctx, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	if got := list.revision().Digest; got != d {
+		return nil, nil, fail(source.ErrNotFound, "it has changed meanwhile: it is at %s now", got)
+	}
+	c, err := s.client(p)
+	return c, list, err
 }
 
 // Expire says that something has changed at url: the next Resolve will ask the

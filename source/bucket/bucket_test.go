@@ -228,19 +228,68 @@ func TestFetchOnlyChanges(t *testing.T) {
 	}
 }
 
-// What was fetched last is forgotten when nobody asks for it any more, such as
-// by keys that have changed.
+// Who comes with another key, as after it was changed, does not fetch again what is
+// here: it is asked whether it could.
+func TestAnotherKey(t *testing.T) {
+	var checks atomic.Int64
+	var hidden atomic.Bool
+	server := serve(t, s3server.Options{Hook: func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodHead {
+			checks.Add(1)
+		}
+		if hide := hidden.Load() && strings.HasSuffix(r.URL.Path, "/f9"); !hide {
+			return false
+		}
+		w.WriteHeader(http.StatusForbidden)
+		return true
+	}})
+	must(t, server.Create("apps"))
+	objects := make(map[string]string)
+	for i := range 40 {
+		objects[fmt.Sprint("f", i)] = fmt.Sprint(i)
+	}
+	must(t, server.Replace("apps", objects))
+	s := open(t, t.TempDir(), -1)
+	at, ref := remoteOf(server), source.Ref{Name: "apps"}
+	for _, step := range []struct {
+		name, user   string
+		change       bool
+		got, checked int // in all
+	}{
+		{"the first", "ada", false, 40, 0},
+		{"another key", "bob", false, 40, 40},
+		{"that again", "bob", false, 40, 40},
+		{"the first again", "ada", false, 40, 40},
+		{"another key, and a change", "eve", true, 41, 79},
+	} {
+		at.Access.Username, at.Access.Password = step.user, "secret"
+		if step.change {
+			must(t, server.Put("apps", "f7", "changed"))
+		}
+		_, err := get(t, s, at, ref)
+		must(t, err)
+		if got, checked := server.Objects(), int(checks.Load()); got != step.got || checked != step.checked {
+			t.Errorf("%s: %d objects were had and %d asked about, want %d and %d", step.name, got, checked, step.got, step.checked)
+		}
+	}
+	hidden.Store(true)
+	at.Access.Username = "mallory"
+	if _, err := get(t, s, at, ref); !errors.Is(err, source.ErrAuth) {
+		t.Errorf("what is kept is given to whoever may not have all of it: %v", err)
+	}
+}
+
+// What was fetched last is forgotten when nobody asks for it any more.
 func TestForgets(t *testing.T) {
 	server := serve(t, s3server.Options{})
-	must(t, server.Create("apps"))
-	must(t, server.Put("apps", "a", "1"))
 	s := open(t, t.TempDir(), -1)
 	now := time.Now()
 	s.Now = func() time.Time { return now }
 	for i := range 4 {
-		at := remoteOf(server)
-		at.Access.Username, at.Access.Password = "ada", fmt.Sprint(i)
-		_, err := get(t, s, at, source.Ref{Name: "apps"})
+		name := fmt.Sprint("apps-", i)
+		must(t, server.Create(name))
+		must(t, server.Put(name, "a", "1"))
+		_, err := get(t, s, remoteOf(server), source.Ref{Name: name})
 		must(t, err)
 		now = now.Add(10 * time.Hour)
 	}

@@ -30,6 +30,7 @@ type place struct {
 	bucket, prefix string
 	ignore         string // rules for what does not count
 	key            string // begins with the URL and a space; stands for all but Timeout
+	route          string // stands for what of that decides what is there, and not for who gets in
 }
 
 func placeOf(at source.Remote, ref source.Ref) place {
@@ -38,6 +39,7 @@ func placeOf(at source.Remote, ref source.Ref) place {
 		p.Timeout = time.Minute
 	}
 	p.key = at.URL + " " + web.Key(at.Access, at.URL, at.Region, at.API, p.bucket, p.prefix, p.ignore)
+	p.route = at.URL + " " + web.Key(web.Route(at.Access), at.URL, at.Region, at.API, p.bucket, p.prefix, p.ignore)
 	return p
 }
 
@@ -177,6 +179,18 @@ func (c s3) open(ctx context.Context, p place, e entry) (io.ReadCloser, error) {
 		err = changed(e)
 	}
 	return body, about(e, err)
+}
+
+func (c s3) check(ctx context.Context, p place, e entry) error {
+	opts := minio.StatObjectOptions{}
+	if err := opts.SetMatchETag(e.tag); err != nil {
+		return err
+	}
+	info, err := c.core.StatObject(ctx, p.bucket, e.key, opts)
+	if err == nil && info.ETag != e.tag {
+		err = changed(e)
+	}
+	return about(e, err)
 }
 
 func changed(e entry) error {

@@ -212,6 +212,32 @@ func TestClouds(t *testing.T) {
 	}
 }
 
+// What is here already is asked about without its content.
+func TestCloudCheck(t *testing.T) {
+	for _, api := range []string{"azure", "gcp"} {
+		sky := newSky(t)
+		sky.fill("apps", map[string]string{"a b/c": "1"})
+		src, p := sky.source(t), placeOf(sky.remote(api), source.Ref{Name: "apps"})
+		c, err := src.client(p)
+		must(t, err)
+		list, err := c.list(t.Context(), p)
+		must(t, err)
+		sky.hook = func(_ http.ResponseWriter, r *http.Request) bool {
+			if r.Method == http.MethodGet && (api == "azure" || r.URL.Query().Get("alt") == "media") {
+				t.Errorf("%s: its content is asked for: %s", api, r.URL)
+			}
+			return false
+		}
+		if err := c.check(t.Context(), p, list[0]); err != nil {
+			t.Errorf("%s: %v", api, err)
+		}
+		sky.fill("apps", map[string]string{"a b/c": "2"})
+		if err := c.check(t.Context(), p, list[0]); err == nil || !strings.Contains(err.Error(), "has changed meanwhile") {
+			t.Errorf("%s: of one that has changed: %v", api, err)
+		}
+	}
+}
+
 // TestCloudKeys has keys with all that has a meaning in a URL, prefixes, many
 // pages and changes.
 func TestCloudKeys(t *testing.T) {

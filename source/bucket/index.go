@@ -125,8 +125,18 @@ func (x index) within(tree fs.FS) (index, error) {
 // memory.
 const small = 4 << 20
 
+// check asks whether all objects could be had.
+func (s *Source) check(ctx context.Context, p place, c *client, list index) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(s.Parallel)
+	for _, e := range list {
+		g.Go(func() error { return c.check(ctx, p, e) })
+	}
+	return g.Wait()
+}
+
 // fill writes the objects of a bucket. Those that have not changed since they
-// were fetched last are taken from there.
+// were fetched last are taken from there, if they could be had by this way in.
 func (s *Source) fill(ctx context.Context, p place, c *client, list index, w *unpack.Writer) error {
 	old := s.use(p)
 	had := make(map[string]entry)
@@ -142,6 +152,11 @@ func (s *Source) fill(ctx context.Context, p place, c *client, list index, w *un
 			}
 			g.Go(func() (err error) {
 				if was, ok := had[e.key]; ok && was.tag == e.tag {
+					if old.to != p.key {
+						if err := c.check(ctx, p, e); err != nil {
+							return err
+						}
+					}
 					if got[i], err = old.tree.ReadFile(e.name()); err == nil {
 						return nil
 					}
