@@ -101,7 +101,7 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.StringVar(&r.events, "events-addr", "", "`URL` to post events to")
 	f.StringVar(&r.metrics, "metrics-addr", ":8080", "`ADDRESS` of /metrics and /debug/pprof; \"\" or 0 for none")
 	f.StringVar(&r.health, "health-addr", ":9440", "`ADDRESS` of /healthz and /readyz; \"\" or 0 for none")
-	f.BoolVar(&r.elect, "enable-leader-election", false, "work only while no other replica does")
+	f.BoolVar(&r.elect, "enable-leader-election", false, "work only while no other replica does; with --serve-artifacts one that waits is not ready")
 	f.DurationVar(&r.lease.Lasts, "leader-election-lease-duration", 35*time.Second, "how long a lease lasts that is not renewed")
 	f.DurationVar(&r.lease.Deadline, "leader-election-renew-deadline", 30*time.Second, "how long to try to renew it before it is given up")
 	f.DurationVar(&r.lease.Retry, "leader-election-retry-period", 5*time.Second, "how often to look at it")
@@ -370,11 +370,17 @@ func runWith(ctx context.Context, sinks map[string]Sink, run func(context.Contex
 	return run(ctx)
 }
 
-// ready reports whether this process does what it is to do. One that waits to
-// lead does that.
-func (r *daemon) ready() bool {
-	e := r.engine.Load()
-	return e == nil && r.elect || e != nil && e.Ready()
+// unready returns why this process does not do what it is to do, or "". One that
+// waits to lead does, unless others come to it for artifacts: those are on the
+// disk of who leads alone, and as with Flux only who is ready is asked for them.
+func (r *daemon) unready() string {
+	switch e := r.engine.Load(); {
+	case e == nil && r.elect && r.offer.wanted:
+		return "this replica does not lead, and has no artifacts"
+	case e == nil && r.elect || e != nil && e.Ready():
+		return ""
+	}
+	return "the custom resources have not all been listed"
 }
 
 func (r *daemon) busy() float64 {

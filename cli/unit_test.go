@@ -82,6 +82,10 @@ func TestPages(t *testing.T) {
 	if code, _ := get(r.healthPages(), "/readyz"); code != 200 {
 		t.Errorf("readyz answers %d while another leads", code)
 	}
+	r.offer.wanted = true
+	if code, why := get(r.healthPages(), "/readyz"); code != 503 || !strings.Contains(why, "does not lead") {
+		t.Errorf("readyz answers %d, %q while another has the artifacts", code, why)
+	}
 	r.counts.kept(unit.Name{Kind: object.Kind{Name: "Kustomization"}, Namespace: "ns", Name: "web"}, time.Second)
 	r.counts.request("apply", "deployments.apps", 200, time.Millisecond)
 	_, page := get(r.metricsPages(), "/metrics")
