@@ -93,7 +93,8 @@
 //     render/rendertest.
 //   - dialect/flux speaks GitRepository, OCIRepository, Bucket and Kustomization.
 //   - report/event writes Kubernetes events, report/webhook posts them, and
-//     report/journal remembers them in a SQLite file. Nothing opens it yet.
+//     report/journal remembers them in a SQLite file, which nothing depends on but
+//     who reads it.
 //   - commit puts paths of a repository back to what they were, in a commit that it
 //     makes without a work tree, signs as the user has it set up, and pushes without
 //     losing anybody else's.

@@ -48,11 +48,12 @@ type Gear struct {
 
 // A Language is what people call things.
 type Language struct {
-	Nouns   []Noun
-	Request string   // the annotation that asks for a look now
-	Pause   []string // the path of the field that says to leave alone
-	Approve string   // the annotation that approves of what is held
-	Gates   []string // features that only a controller can be without
+	Nouns    []Noun
+	Request  string   // the annotation that asks for a look now
+	Pause    []string // the path of the field that says to leave alone
+	Approve  string   // the annotation that approves of what is held
+	Approver string   // the annotation that says who does; "" if there is none
+	Gates    []string // features that only a controller can be without
 }
 
 // A Noun is a kind of object that people name.

@@ -54,6 +54,7 @@ type daemon struct {
 	lease   Lease // its times
 	offer   offer
 	front   front
+	past    timeline
 
 	level, encoding string
 
@@ -97,6 +98,7 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.StringVar(&r.ageSecret, "sops-age-secret", "", "`NAME` of a Secret beside us ($RUNTIME_NAMESPACE) with age keys, for Kustomizations with decryption and no secretRef")
 	r.offer.flags(f)
 	r.front.flags(f)
+	r.past.flags(f)
 	f.StringVar(&r.dir, "data-dir", "/data", "`DIR` for mirrors and kept results")
 	f.StringVar(&r.events, "events-addr", "", "`URL` to post events to")
 	f.StringVar(&r.metrics, "metrics-addr", ":8080", "`ADDRESS` of /metrics and /debug/pprof; \"\" or 0 for none")
@@ -122,6 +124,9 @@ func (r *daemon) run(cmd *cobra.Command) (err error) {
 	}
 	slog.SetDefault(r.log)
 	if err := r.offer.check(); err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	if err := r.past.check(); err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
 	if err := r.checkTimes(); err != nil {
@@ -215,7 +220,7 @@ func allowance() int64 {
 }
 
 // serve keeps units until ctx is done, beside the pages that tell of it.
-func (r *daemon) serve(ctx context.Context) error {
+func (r *daemon) serve(ctx context.Context) (err error) {
 	r.counts = newMeters(r.busy)
 	place, err := r.Connect(Dial{
 		Kubeconfig: r.kubeconfig, Context: r.context, Log: r.log, Observe: r.counts.request,
@@ -225,6 +230,14 @@ func (r *daemon) serve(ctx context.Context) error {
 		return err
 	}
 	place.Namespace = cmp.Or(r.namespace, os.Getenv("RUNTIME_NAMESPACE"), place.Namespace, "flux-system")
+	forget, err := r.past.open(r.dir, r.log)
+	if err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	defer func() { err = errors.Join(err, forget()) }()
+	if r.past.journal != nil {
+		r.counts.sinks(map[string]Sink{"timeline": r.past.journal})
+	}
 	pages, err := r.open()
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
@@ -303,7 +316,13 @@ func (r *daemon) lead(ctx context.Context, place *Place, says dialect.Dialect) e
 	l.Namespace, l.Name, l.Identity = place.Namespace, r.leaseName(), fmt.Sprintf("%s_%d_%d", host, os.Getpid(), r.now().UnixNano())
 	r.log.Info("waiting to lead", "lease", l.Namespace+"/"+l.Name)
 	var kept error
+	stop := func() {}
+	if r.front.addr != "" { // somebody may look at what another does
+		stop = r.past.during(ctx, func(ctx context.Context) { r.past.journal.Follow(ctx, memory(place, says)) })
+	}
+	defer func() { stop() }()
 	err := place.Lead(ctx, l, func(ctx context.Context) {
+		stop()
 		r.log.Info("leading", "lease", l.Namespace+"/"+l.Name)
 		kept = r.keep(ctx, place, says)
 	})
@@ -347,6 +366,10 @@ func (r *daemon) keep(ctx context.Context, place *Place, says dialect.Dialect) (
 	}
 	for _, s := range gear.Sinks {
 		c.Sinks = append(c.Sinks, s)
+	}
+	if j := r.past.journal; j != nil {
+		c.Sinks = append(c.Sinks, j)
+		defer r.past.during(ctx, func(ctx context.Context) { j.Keep(ctx, memory(place, says)) })()
 	}
 	e, err := engine.New(c)
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/dialect"
+	"github.com/sane-gitops/sane/report/journal"
 )
 
 // A Site serves pages while it runs.
@@ -32,6 +33,9 @@ type Site interface {
 type Showing struct {
 	Desk *ask.Desk // where questions are asked, as ourselves
 	Door Door
+
+	Journal *journal.Journal // of what happened; nil if nobody remembers
+	Told    func() bool      // whether it is told of all that happens; nil means that it is made up of what the cluster tells
 }
 
 // A Door says who is let in: who has the pass, and looks as ourselves, or else
@@ -139,20 +143,27 @@ type localSite struct {
 	Site
 	address string // with the pass
 	l       net.Listener
+	past    *journal.Journal
+	memory  journal.Memory
 }
 
 // openSite begins to listen for who is to see what s says.
 func (d *desk) openSite(at *Place, s Showing, addr string) (*localSite, error) {
-	site, err := d.Site(at, s)
+	past, err := journal.Open(journal.Config{Log: s.Desk.Log})
 	if err != nil {
 		return nil, err
+	}
+	s.Journal = past
+	site, err := d.Site(at, s)
+	if err != nil {
+		return nil, errors.Join(err, past.Close())
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, past.Close())
 	}
 	address := "http://" + l.Addr().String() + "/enter?pass=" + url.QueryEscape(s.Door.Pass)
-	return &localSite{site, address, l}, nil
+	return &localSite{site, address, l, past, memory(at, s.Desk.Dialect)}, nil
 }
 
 // serve serves until ctx is done.
@@ -163,6 +174,7 @@ func (s *localSite) serve(ctx context.Context) error {
 	defer all.Wait()
 	defer cancel()
 	all.Go(func() { _ = s.Run(ctx) })
+	all.Go(func() { _ = recall(ctx, s.past, s.memory) }) // it is in memory, and ends with ctx
 	stop := context.AfterFunc(ctx, func() { hangUp(server) })
 	defer stop()
 	if err := server.Serve(s.l); !errors.Is(err, http.ErrServerClosed) {
@@ -239,7 +251,8 @@ func (r *daemon) show(ctx context.Context, p *pages, place *Place, says dialect.
 		Cluster: place.Cluster, Namespace: place.Namespace, Dialect: says, Language: r.Language,
 		Equip: r.lend, Now: r.now, Log: r.log,
 	}
-	site, err := r.Site(place, Showing{Desk: desk, Door: r.front.door})
+	told := func() bool { return r.engine.Load() != nil }
+	site, err := r.Site(place, Showing{Desk: desk, Door: r.front.door, Journal: r.past.journal, Told: told})
 	if err != nil {
 		return err
 	}

@@ -70,6 +70,10 @@ type Dialect interface {
 	// TellPause returns the events that tell that o said was and says is now.
 	TellPause(o object.Object, was, is Pause, now time.Time) []report.Event
 
+	// TellApproval returns the events that tell that o says of what is held that
+	// it may be done.
+	TellApproval(o object.Object, now time.Time) []report.Event
+
 	// Recount returns what o still tells of what has happened, with its facts: a
 	// resource by its status, a Kubernetes Event about one by its words.
 	Recount(o object.Object) []report.Event

@@ -75,6 +75,7 @@ func (e *Engine) putUnit(o object.Object, u unit.Unit) {
 		}
 	}
 	was := k.want
+	e.approved(o, k, u)
 	k.agree(u)
 	k.want = u
 	e.link(u)
@@ -85,6 +86,16 @@ func (e *Engine) putUnit(o object.Object, u unit.Unit) {
 	e.unitQ.Add(u.Name, prio)
 	for _, d := range e.after.of(u.Name) {
 		e.unitQ.Add(d, changed)
+	}
+}
+
+// approved tells that o approves, since it was last read, of what is held of the
+// unit that it asks for. e.mu is held.
+func (e *Engine) approved(o object.Object, k *keeping, u unit.Unit) {
+	var held *unit.HeldError
+	given := u.Policy.Approved
+	if errors.As(k.status.Err, &held) && given == string(held.Approval) && given != k.want.Policy.Approved {
+		e.tell(e.c.Dialect.TellApproval(o, e.now()))
 	}
 }
 

@@ -44,14 +44,16 @@ const (
 	Recovered Kind = "recovered" // and it had failed before, or a source had
 	Failed    Kind = "failed"    //
 	Held      Kind = "held"      // until a person approves
+	Approved  Kind = "approved"  // of what is held, by Who
 	Waiting   Kind = "waiting"   // for something else
 	Fought    Kind = "conflict"  // others change an object again and again
 	Suspended Kind = "suspended" // by Who, perhaps Until
 	Resumed   Kind = "resumed"   // by Who, or at its time
+	Asked     Kind = "asked"     // for something to be done now, by Who
 )
 
 // Kinds are all of them.
-var Kinds = []Kind{Fetched, Applied, Undone, Pruned, Settled, Recovered, Failed, Held, Waiting, Fought, Suspended, Resumed}
+var Kinds = []Kind{Fetched, Applied, Undone, Pruned, Settled, Recovered, Failed, Held, Approved, Waiting, Fought, Suspended, Resumed, Asked}
 
 // A Change is what was done to one object.
 type Change struct {

@@ -14,6 +14,7 @@ import (
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/report"
 	"github.com/sane-gitops/sane/unit"
 )
 
@@ -94,6 +95,7 @@ func (s *Server) done(w http.ResponseWriter, r *http.Request, v *viewer, what st
 		return err
 	}
 	s.log.Info("done", note...)
+	s.record(r.Context(), v, what, o)
 	to, err := url.Parse(local(r.PostFormValue("to")))
 	if err != nil || to.Path == "/" {
 		to = &url.URL{Path: s.address(o.ID())}
@@ -103,6 +105,56 @@ func (s *Server) done(w http.ResponseWriter, r *http.Request, v *viewer, what st
 	to.RawQuery = q.Encode()
 	http.Redirect(w, r, to.String(), http.StatusSeeOther)
 	return nil
+}
+
+// asked are the actions of which nothing in the cluster tells later whose they
+// were, in the words of the timeline.
+var asked = map[string]struct{ says, done string }{
+	"reconcile": {"asked to look now", ""},
+	"restart":   {"asked to make its pods anew", "restarted"},
+	"delete":    {"asked to delete it", "deleted"},
+}
+
+// record has the journal keep what a viewer has asked for, with the unit that it
+// concerns. What that can't be found for is in the log alone.
+func (s *Server) record(ctx context.Context, v *viewer, what string, o object.Object) {
+	words, ok := asked[what]
+	if !ok || s.c.Journal == nil {
+		return
+	}
+	about := o.ID()
+	e := report.Event{Severity: report.Info, Reason: "Asked", Message: words.says, At: s.now(), Facts: report.Facts{Kind: report.Asked, Who: v.Name}}
+	if words.done != "" {
+		if about, ok = s.keeperOf(ctx, v, o); !ok {
+			return
+		}
+		e.Facts.Changes = []report.Change{{ID: o.ID(), Done: words.done}}
+	}
+	e.About = report.Object{APIVersion: about.Kind.Group + "/", Kind: about.Kind.Name, Namespace: about.Namespace, Name: about.Name}
+	s.c.Journal.Report(e)
+}
+
+// keeperOf returns the unit that keeps an object, or what has made the object.
+func (s *Server) keeperOf(ctx context.Context, v *viewer, o object.Object) (object.ID, bool) {
+	const far = 4 // from a pod, by a job, to a cron job
+	for range far {
+		if name, ok := s.c.Dialect.Owner(o.Labels()); ok {
+			return name.ID(), true
+		}
+		list, _ := o.Get("metadata", "ownerReferences")
+		refs, _ := list.([]any)
+		if len(refs) == 0 {
+			break
+		}
+		ref, _ := refs[0].(map[string]any)
+		by := object.Of(ref)
+		id := object.ID{Kind: by.ID().Kind, Namespace: o.Namespace(), Name: by.Text("name")}
+		var err error
+		if o, err = s.seen(ctx, v, id); err != nil {
+			break
+		}
+	}
+	return object.ID{}, false
 }
 
 // change merges a patch into an object in the viewer's name.
@@ -168,9 +220,13 @@ func (s *Server) approve(r *http.Request, v *viewer, o object.Object) ([]any, er
 	case given != string(held.Approval):
 		return nil, &refusal{http.StatusConflict, "What is held is not what you were shown: it has changed since. Look again, and approve that if it is meant."}
 	}
-	return []any{"digest", given}, change(r.Context(), v, o.ID(), annotations(map[string]any{
-		s.c.Language.Approve: given, s.c.Language.Request: s.now().Format(time.RFC3339Nano),
-	}))
+	say := map[string]any{s.c.Language.Approve: given, s.c.Language.Request: s.now().Format(time.RFC3339Nano)}
+	if by := s.c.Language.Approver; by != "" && v.Name != "" {
+		say[by] = v.Name
+	} else if by != "" {
+		say[by] = nil
+	}
+	return []any{"digest", given}, change(r.Context(), v, o.ID(), annotations(say))
 }
 
 // heldOf returns what a unit holds until somebody approves it, or nil.

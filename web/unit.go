@@ -33,27 +33,29 @@ func (s *Server) unitPages() {
 // A unitPage is what the unit's template is given.
 type unitPage struct {
 	*row
-	Noun     string // what its kind is called
-	State    string
-	Address  string
-	Form     string
-	Back     string // where forms come back to
-	Done     string // what has been done
-	Verdict  verdict
-	Tree     *treeView
-	TreeErr  string
-	Facts    unitFacts
-	Pause    *pause // nil if it is not suspended
-	Held     string // what would be approved; "" if nothing is held
-	History  []attempt
-	Drift    []drift
-	DriftErr string
-	Before   []neighbour // it comes after them
-	After    []neighbour // they come after it
-	May      may
-	Spans    []choice // for how long it can be suspended
-	Afar     bool
-	PlanKey  string // another one when there may be another plan
+	Noun      string // what its kind is called
+	State     string
+	Address   string
+	Form      string
+	Back      string // where forms come back to
+	Done      string // what has been done
+	Verdict   verdict
+	Tree      *treeView
+	TreeErr   string
+	Facts     unitFacts
+	Pause     *pause // nil if it is not suspended
+	Held      string // what would be approved; "" if nothing is held
+	History   []attempt
+	Drift     []drift
+	DriftErr  string
+	DriftTold bool        // by the journal, and not by events
+	Past      string      // the address of all that happened to it; "" if nobody remembers
+	Before    []neighbour // it comes after them
+	After     []neighbour // they come after it
+	May       may
+	Spans     []choice // for how long it can be suspended
+	Afar      bool
+	PlanKey   string // another one when there may be another plan
 }
 
 // unitFacts are what is known of where a unit is.
@@ -131,7 +133,7 @@ func (s *Server) unitPage(ctx context.Context, v *viewer, o object.Object, u uni
 		return err
 	})
 	g.Go(func() error { src, _ = s.seen(gctx, v, s.sourceID(u)); return nil })
-	g.Go(func() error { p.Drift, p.DriftErr = s.drift(gctx, v, o); return nil })
+	g.Go(func() error { s.driftOf(gctx, v, o, p); return nil })
 	g.Go(func() error { p.Before, p.After = s.neighbours(gctx, v, id, u); return nil })
 	g.Go(func() error { p.May = s.maysUnit(gctx, v, id, u); return nil })
 	if err := g.Wait(); err != nil {
@@ -291,6 +293,24 @@ type drift struct {
 }
 
 const maxDrift = 12
+
+// driftOf fills in what was undone: as we were told, or else as events tell.
+func (s *Server) driftOf(ctx context.Context, v *viewer, o object.Object, p *unitPage) {
+	if s.c.Journal == nil {
+		p.Drift, p.DriftErr = s.drift(ctx, v, o)
+		return
+	}
+	p.Past = pastWish{Unit: o.ID().String()}.url()
+	if s.recalled() {
+		p.Drift, p.DriftErr = s.drift(ctx, v, o)
+		return
+	}
+	var err error
+	if p.Drift, err = s.undone(ctx, v, o.ID()); err != nil && !errors.Is(err, context.Canceled) {
+		p.DriftErr = err.Error()
+	}
+	p.DriftTold = true
+}
 
 // drift returns what of a unit was undone lately, as the events about it tell: it
 // was applied at a revision that had been applied before. Events don't say whose

@@ -15,6 +15,7 @@ import (
 	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/report/journal"
 )
 
 // A Config says what there is to be seen, and who is let in. Fields without a
@@ -31,6 +32,13 @@ type Config struct {
 	// Elsewhere names the cluster in which a unit's objects live. nil, and "",
 	// mean the one that we run in.
 	Elsewhere func(object.Object) string
+
+	// Journal holds what happened. nil means that nobody remembers.
+	Journal *journal.Journal
+
+	// Told reports whether the journal is told of all that happens. nil means
+	// that it is made up of what the cluster tells.
+	Told func() bool
 
 	Door    Door
 	Version string
@@ -95,6 +103,7 @@ func New(c Config) (*Server, error) {
 	s.unitPages()
 	s.sourcePages()
 	s.objectPages()
+	s.timelinePages()
 	s.actions()
 	return s, nil
 }

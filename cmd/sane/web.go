@@ -12,6 +12,7 @@ import (
 func site(p *cli.Place, s cli.Showing) (cli.Site, error) {
 	c := web.Config{
 		Desk: *s.Desk, Kind: p.Kind, Elsewhere: elsewhere, Version: version(),
+		Journal: s.Journal, Told: s.Told,
 		Door: web.Door{Pass: s.Door.Pass, URL: s.Door.URL, Seal: s.Door.Seal},
 	}
 	if s.Door.Pass == "" {

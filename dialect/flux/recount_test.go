@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sane-gitops/sane/dialect/flux"
 	"github.com/sane-gitops/sane/object"
@@ -108,5 +109,31 @@ func TestRecountHistory(t *testing.T) {
 	}
 	if got := flux.New(flux.Config{}).Recount(object.Of(map[string]any{"apiVersion": "v1", "kind": "Pod"})); got != nil {
 		t.Error(got)
+	}
+}
+
+// Who approves is whoever wrote it, or in whose name it was written then.
+func TestTellApproval(t *testing.T) {
+	const approve, by = `{"f:metadata":{"f:annotations":{"f:sane-gitops.io/approve":{}}}}`, `{"f:metadata":{"f:annotations":{"f:sane-gitops.io/approved-by":{}}}}`
+	const both = `{"f:metadata":{"f:annotations":{"f:sane-gitops.io/approve":{},"f:sane-gitops.io/approved-by":{}}}}`
+	for _, tt := range []struct {
+		name   string
+		owners []any
+		want   string
+	}{
+		{"in somebody's name", []any{owned("sane", 5, both)}, "12:05 Kustomization apps/web approved trace  by ada"},
+		{"by themselves", []any{owned("sane", 5, by), owned("kubectl-annotate", 10, approve)}, "12:10 Kustomization apps/web approved trace  by kubectl-annotate"},
+		{"said later", []any{owned("sane", 5, approve), owned("flux", 10, by)}, "12:05 Kustomization apps/web approved trace  by ada"},
+		{"by nobody known", nil, "12:30 Kustomization apps/web approved trace  by ada"},
+	} {
+		o := object.Of(map[string]any{
+			"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
+			"metadata": map[string]any{"namespace": "apps", "name": "web", "managedFields": tt.owners, "annotations": map[string]any{
+				"sane-gitops.io/approve": "sha256:1", "sane-gitops.io/approved-by": "ada",
+			}},
+		})
+		if got := recounted(flux.New(flux.Config{}).TellApproval(o, noon.Add(30*time.Minute))); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
 	}
 }

@@ -49,6 +49,9 @@ func (m Mark) String() string {
 	return strconv.FormatInt(m.at, 36) + "-" + strconv.FormatInt(m.id, 36)
 }
 
+// Time returns when m is.
+func (m Mark) Time() time.Time { return timeOf(m.at) }
+
 // ParseMark reads a mark. What is none is the zero Mark.
 func ParseMark(s string) Mark {
 	at, id, _ := strings.Cut(s, "-")

@@ -244,7 +244,7 @@
   });
 
   // Keys: / searches, j and k go down and up, Enter opens, g f goes to the
-  // fleet, g s to the sources.
+  // fleet, g s to the sources, g t to the timeline.
   let before = "";
   function step(by) {
     const rows = [...document.querySelectorAll("[data-rows] tbody tr:not(.group)")];
@@ -267,6 +267,7 @@
     before = e.key === "g" ? "g" : "";
     if (pair === "gf") location.assign("/");
     else if (pair === "gs") location.assign("/sources");
+    else if (pair === "gt") location.assign("/timeline");
     else if (e.key === "/") {
       const search = document.querySelector("[data-search]");
       if (!search) return;
