@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,7 +23,8 @@ func (s *Server) timelinePages() {
 		if s.c.Journal == nil {
 			return absent("A timeline")
 		}
-		return s.stream(w, r, v, s.c.Journal.Changes)
+		turn, _ := strconv.ParseInt(r.FormValue("turn"), 10, 64) // what is none is another one
+		return s.stream(w, r, v, func(ctx context.Context, changed func()) { s.c.Journal.Changes(ctx, turn, changed) })
 	})
 }
 
@@ -154,7 +156,7 @@ type happening struct {
 	About    thing
 	Cluster  string
 	Revision string
-	Who      string
+	Who      string // where neither Message nor Changes say so
 	Until    string
 	Message  string
 	Changes  []deedDone
@@ -177,6 +179,7 @@ func (s *Server) timeline(w http.ResponseWriter, r *http.Request, v *viewer) err
 	if p.Off {
 		return s.show(w, r, v, "timeline", f)
 	}
+	live := fmt.Sprint("/timeline/live?turn=", s.c.Journal.Turn())
 	p.Recalled = s.recalled()
 	p.Chips = p.chips()
 	for _, k := range report.Kinds {
@@ -186,7 +189,7 @@ func (s *Server) timeline(w http.ResponseWriter, r *http.Request, v *viewer) err
 		return err
 	}
 	if p.Newer == "" {
-		f.Live = "/timeline/live"
+		f.Live = live
 	}
 	return s.show(w, r, v, "timeline", f)
 }
@@ -431,6 +434,9 @@ func (s *Server) happening(x journal.Entry, may sieve) happening {
 			continue
 		}
 		h.Changes = append(h.Changes, d)
+	}
+	if x.Kind == report.Undone || strings.Contains(h.Message, x.Who) {
+		h.Who = ""
 	}
 	return h
 }

@@ -65,7 +65,7 @@ func TestTimeline(t *testing.T) {
 	b.get("/timeline").has(t,
 		"suspended by ada: &lt;script&gt;", "!<script>alert", "!<img src=x", "until 2026-01-02 09:00 UTC", "stored artifact for", "the vault is open",
 		`href="/unit/kustomization/shop/web"`, `href="/object/Deployment.apps/shop/web"`, "changed by <b>kubectl-edit</b>",
-		"Friday, 2 January 2026", "02:03:00", `data-live="/timeline/live"`, "!made up of", `aria-current="page">Timeline`,
+		"Friday, 2 January 2026", "02:03:00", `data-live="/timeline/live?turn=4"`, "!made up of", `aria-current="page">Timeline`,
 	)
 	for path, want := range map[string][]string{
 		"what=suspended":            {"suspended by ada", "!vault is open", "!kubectl-edit", "Remove the filter what suspended"},

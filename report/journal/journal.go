@@ -39,7 +39,8 @@ type Journal struct {
 
 	mu     sync.Mutex
 	store  *store        // guarded by mu, but not what it does
-	turned chan struct{} // guarded by mu; closed when something has been written
+	turns  int64         // guarded by mu; how often something has been written
+	turned chan struct{} // guarded by mu; closed when that grows
 }
 
 // An Entry is one thing that happened.
@@ -182,6 +183,7 @@ func (j *Journal) write(all []Entry) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.turns++
 	close(j.turned)
 	j.turned = make(chan struct{})
 	return nil
@@ -223,18 +225,29 @@ func (j *Journal) trim() time.Duration {
 	return time.Minute
 }
 
-// Changes calls changed each time that something has been written, until ctx is
-// done.
-func (j *Journal) Changes(ctx context.Context, changed func()) {
+// Turn returns a number that is another one whenever something has been written.
+func (j *Journal) Turn() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.turns
+}
+
+// Changes calls changed each time that something has been written after a turn,
+// until ctx is done.
+func (j *Journal) Changes(ctx context.Context, turn int64, changed func()) {
 	for {
 		j.mu.Lock()
-		turned := j.turned
+		turns, turned := j.turns, j.turned
 		j.mu.Unlock()
+		if turns != turn {
+			turn = turns
+			changed()
+			continue
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-turned:
-			changed()
 		}
 	}
 }
