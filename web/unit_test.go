@@ -346,6 +346,31 @@ func TestLogs(t *testing.T) {
 	b.get(at+"?of=web-6797f58d-khx81/main").has(t, "!hello")
 }
 
+// TestFollowedLogs reads along while several containers speak, hostile as they may
+// be, and searches what comes.
+func TestFollowedLogs(t *testing.T) {
+	st := shop(t, nil)
+	one := object.ID{Kind: podKind, Namespace: "shop", Name: "web-6797f58d-khx80"}
+	other := object.ID{Kind: podKind, Namespace: "shop", Name: "web-6797f58d-khx81"}
+	st.world.Say(one, "main", "began")
+	tab := browser.Start(t).Tab(t, 1280, 900, "light")
+	tab.Open(st.http.URL + "/enter?pass=" + pass)
+	tab.Open(st.http.URL + "/object/Deployment.apps/shop/web/logs")
+	tab.UntilText("began")
+	st.world.Say(one, "main", "GET /cart 200 "+hostile)
+	st.world.Say(other, "main", "from the other pod")
+	tab.UntilText("GET /cart 200 " + hostile)
+	tab.UntilText("from the other pod")
+	tab.Audit()
+	tab.Open(st.http.URL + "/object/Deployment.apps/shop/web/logs?q=cart")
+	tab.UntilText("GET /cart 200")
+	st.world.Say(one, "main", "GET /checkout 200", "GET /cart 500")
+	tab.UntilText("GET /cart 500")
+	if text := tab.Text(); strings.Contains(text, "checkout") {
+		t.Errorf("a search for cart shows\n%s", text)
+	}
+}
+
 func TestLooksOfAUnit(t *testing.T) {
 	st := shop(t, nil)
 	pod := object.ID{Kind: podKind, Namespace: "shop", Name: "web-6797f58d-khx80"}
