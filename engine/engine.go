@@ -125,6 +125,11 @@ func (x index[K]) remove(k K, u unit.Name) {
 	}
 }
 
+func (x index[K]) has(k K, u unit.Name) bool {
+	_, ok := x[k][unique.Make(u)]
+	return ok
+}
+
 // of returns the units that refer to k, in order of name.
 func (x index[K]) of(k K) []unit.Name { return inOrder(x.all(k)) }
 

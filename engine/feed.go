@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/sane-gitops/sane/fault"
@@ -252,20 +253,19 @@ func (e *Engine) moved(name source.FeedName, was feed, st source.Status, m made,
 	if !e.follows(name, was, st, m, due) {
 		return
 	}
-	touched, known := e.touched(was, m)
-	var hurry, rest []unit.Name
-	for _, u := range e.usersOf(name) {
-		if known && !touched[u.String()] {
-			rest = append(rest, u)
-		} else {
-			hurry = append(hurry, u)
-		}
+	hurry, known := e.concerned(name, was, m)
+	if !known {
+		hurry = inOrder(e.usersOf(name))
 	}
-	for _, u := range inOrder(hurry) {
+	soon := make(map[unit.Name]bool, len(hurry))
+	for _, u := range hurry {
+		soon[u] = true
 		e.unitQ.Add(u, changed)
 	}
-	for _, u := range inOrder(rest) {
-		e.unitQ.Add(u, e.calm(u))
+	for _, u := range inOrder(e.usersOf(name)) {
+		if !soon[u] {
+			e.unitQ.Add(u, e.calm(u))
+		}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -305,14 +305,27 @@ func (e *Engine) usersOf(name source.FeedName) []unit.Name {
 	return e.users.all(name)
 }
 
-// touched returns the units, by their keys, that have read what differs between
-// a feed's tree and the one before, if that can be told.
-func (e *Engine) touched(was feed, m made) (keys map[string]bool, ok bool) {
+// concerned returns the units that use a feed and have read what differs between
+// its tree and the one before, in order of name, if that can be told. It asks none
+// of the others.
+func (e *Engine) concerned(name source.FeedName, was feed, m made) (all []unit.Name, ok bool) {
 	diff, ok := difference(was, m)
 	if !ok {
 		return nil, false
 	}
-	return e.c.Renderer.Touched(diff), true
+	keys := e.c.Renderer.Touched(diff)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, k := range e.c.Dialect.Kinds() {
+		for key := range keys { // as unit.Name.String has it
+			rest, is := strings.CutPrefix(key, k.Name+"/")
+			ns, base, _ := strings.Cut(rest, "/")
+			if u := (unit.Name{Kind: k, Namespace: ns, Name: base}); is && e.users.has(name, u) {
+				all = append(all, u)
+			}
+		}
+	}
+	return inOrder(all), true
 }
 
 // calm returns how urgent it is to look at a unit that has read nothing of what
