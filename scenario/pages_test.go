@@ -109,6 +109,24 @@ func TestPages(t *testing.T) {
 	s.gone(s.id(deployments, "web"))
 	owner.Open(site + s.page("shop"))
 	owner.Until(state("ready"))
+
+	// All of that is remembered, and told to each as far as it is theirs to see.
+	owner.Open(site + "/timeline?what=drift&unit=Kustomization/" + s.ns + "/shop")
+	owner.UntilText("changed by mallory")
+	owner.Open(site + "/timeline?what=held&what=approved")
+	owner.UntilText("approved by system:serviceaccount:" + s.ns + ":owner")
+	owner.UntilText("would delete")
+	owner.Open(site + "/timeline?q=shop")
+	owner.UntilText("deleted Deployment " + s.ns + "/web")
+	owner.Audit()
+	guest.Open(site + "/timeline?what=applied&what=pruned")
+	guest.UntilText("that you may not get")
+	text = guest.Text()
+	for _, w := range []string{"Deployment", "Secret"} {
+		if strings.Contains(text, w) {
+			t.Errorf("a guest is told of a %s:\n%s", w, text)
+		}
+	}
 }
 
 // people makes two service accounts: guest may read units, sources and
