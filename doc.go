@@ -152,7 +152,8 @@
 //
 // Package ask answers what people ask of a cluster, by their own rights: why a thing
 // is as it is, where it comes from, what a unit wants, what it would change, and where
-// its files are put back to what they were.
+// its files are put back to what they were; what led to a source's revision (log.go),
+// and whether a cluster is fit for the program (check.go).
 // Package web/draw lays trees of objects out for the eye.
 //
 // # Programs
@@ -162,8 +163,8 @@
 // right to be there (viewer.go, login.go) and asks package ask for all else. Each
 // page has a file of its own, and a template of that name.
 //
-// Package cli is the command line: get, plan, why, tree, history, diff, reconcile, suspend,
-// resume, rollback, and run, which is the controller with its metrics, probes and lease. demo*.go is
+// Package cli is the command line: get, plan, why, tree, history, diff, trace, events,
+// logs, export, check, reconcile, suspend, resume, rollback, and run, which is the controller with its metrics, probes and lease. demo*.go is
 // `sane demo`, with its sample repository in cli/demo. Package bench measures a
 // controller, this one or another. cmd/sane is the only package that knows all
 // of them, and wires them together.

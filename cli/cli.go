@@ -49,6 +49,8 @@ func conclude(w io.Writer, cmd *cobra.Command, err error) int {
 		return 0
 	case errors.Is(err, errChanges):
 		return statusChanges
+	case errors.Is(err, errUnfit):
+		return statusFailed
 	case errors.Is(err, errHeld):
 		return statusHeld
 	}
@@ -131,7 +133,8 @@ a GitRepository, an OCIRepository or a Bucket is a source, a Kustomization is a 
 		&cobra.Group{ID: "act", Title: "Act:"},
 		&cobra.Group{ID: "host", Title: "Run:"},
 	)
-	add(root, "look", getCommand(d), planCommand(d), whyCommand(d), treeCommand(d), historyCommand(d), diffCommand(d))
+	add(root, "look", getCommand(d), planCommand(d), whyCommand(d), treeCommand(d), historyCommand(d), diffCommand(d),
+		traceCommand(d), eventsCommand(d), logsCommand(d), exportCommand(d), checkCommand(d))
 	add(root, "act", reconcileCommand(d), suspendCommand(d), resumeCommand(d), rollbackCommand(d))
 	add(root, "host", installCommand(d), runCommand(d), webCommand(d), demoCommand(d), BenchCommand(p.Bench))
 	root.AddCommand(versionCommand(d))

@@ -32,7 +32,8 @@ import (
 
 // TestCommands reads testdata/command/*.txtar: "objects" are in a cluster in
 // memory, and so are "objects NAME", of which NAME is the field manager; "repo/…"
-// are files of the repository that all sources are; every other file is a command
+// are files of the repository that all sources are; "said NAMESPACE/POD/CONTAINER" is
+// what a container has said; every other file is a command
 // line and all that it prints, with its exit status if that is not 0. UPDATE=1
 // writes what it prints. EARLIER in objects is two hours before the test, which is
 // five hours before the now of the commands, and UID(Pod/apps/web) is the UID of an
@@ -57,6 +58,10 @@ func TestCommands(t *testing.T) {
 			for i, f := range a.Files {
 				if name, ok := strings.CutPrefix(f.Name, "repo/"); ok {
 					repo[name] = &fstest.MapFile{Data: f.Data}
+					continue
+				}
+				if pod, ok := strings.CutPrefix(f.Name, "said "); ok {
+					speak(c, pod, f.Data)
 					continue
 				}
 				if what, manager, _ := strings.Cut(f.Name, " "); what == "objects" {
@@ -101,6 +106,22 @@ func (r tree) Fetch(_ context.Context, _ source.Remote, _ source.Ref, rev source
 	return &source.Snapshot{Revision: rev, Tree: fstest.MapFS(r), Commit: source.Commit{
 		Author: "Ann <ann@example.com>", Subject: "a change", When: time.Now().UTC().Truncate(time.Second).Add(-20 * time.Hour),
 	}}, nil
+}
+
+// History implements [source.Historian]: one commit has made all of it.
+func (r tree) History(_ context.Context, _ source.Remote, _ source.Ref, rev source.Revision, q source.Query) (source.Log, error) {
+	log := source.Log{Looked: 1}
+	if r[q.Path] != nil || q.Path == "" {
+		log.Entries = append(log.Entries, source.Entry{ID: "sha1:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b", Commit: source.Commit{
+			Author: "Bob <bob@example.com>", Subject: "the first \x1b[31mcommit", When: time.Now().UTC().Truncate(time.Second).Add(-40 * time.Hour),
+		}})
+	}
+	return log, nil
+}
+
+func speak(c *memory.Cluster, who string, text []byte) {
+	parts := strings.Split(who, "/")
+	c.Say(object.ID{Kind: object.Kind{Name: "Pod"}, Namespace: parts[0], Name: parts[1]}, parts[2], strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")...)
 }
 
 func load(t *testing.T, c *memory.Cluster, manager string, data []byte) {

@@ -68,6 +68,9 @@ type Place struct {
 	// "deploy", "Deployment.apps". That none does is [cluster.ErrNoKind].
 	Kind func(ctx context.Context, word string) (object.Kind, error)
 
+	// Version returns the version of the API server. nil means that there is none.
+	Version func(ctx context.Context) (string, error)
+
 	// Remote connects to another cluster. What names it is not trusted: it must
 	// not make us run a program or read a file.
 	Remote func(unit.Place) (cluster.Cluster, error)

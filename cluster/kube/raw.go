@@ -3,6 +3,7 @@ package kube
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 )
@@ -16,4 +17,19 @@ func (c *Cluster) Raw(ctx context.Context, path string) ([]byte, error) {
 		return nil, fmt.Errorf("get %s: %w", path, err)
 	}
 	return data.Bytes(), nil
+}
+
+// Version returns the version of the server, such as "v1.34.1".
+func (c *Cluster) Version(ctx context.Context) (string, error) {
+	data, err := c.Raw(ctx, "/version")
+	if err != nil {
+		return "", err
+	}
+	var v struct {
+		GitVersion string `json:"gitVersion"`
+	}
+	if err := json.Unmarshal(data, &v); err != nil {
+		return "", fmt.Errorf("version of the server: %w", err)
+	}
+	return v.GitVersion, nil
 }

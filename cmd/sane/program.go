@@ -80,7 +80,7 @@ func connect(d cli.Dial) (*cli.Place, error) {
 	}
 	office := cloud.NewOffice(cloud.OfficeConfig{Account: c.AccountToken, Max: d.Tokens, Most: d.TokensFor})
 	return &cli.Place{
-		Cluster: c, Namespace: namespace, Kind: c.Kind, Review: c.Review, Office: office,
+		Cluster: c, Namespace: namespace, Kind: c.Kind, Version: c.Version, Review: c.Review, Office: office,
 		Remote: func(at unit.Place) (cluster.Cluster, error) {
 			if at.Kubeconfig == "" {
 				return kube.New(kube.Reach(way(at.Login, office)), options)
