@@ -157,7 +157,7 @@ type happening struct {
 	Cluster  string
 	Revision string
 	Who      string // where neither Message nor Changes say so
-	Until    string
+	Until    string // like Who
 	Message  string
 	Changes  []deedDone
 	More     int // changes that are not shown
@@ -421,7 +421,7 @@ func (s *Server) happening(x journal.Entry, may sieve) happening {
 	if x.Last.After(x.At) {
 		h.Last = s.when(x.Last)
 	}
-	if !x.Until.IsZero() {
+	if !x.Until.IsZero() && !strings.Contains(x.Message, x.Until.UTC().Format(time.RFC3339)) {
 		h.Until = x.Until.UTC().Format("2006-01-02 15:04 MST")
 	}
 	for _, c := range x.Changes {
