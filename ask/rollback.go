@@ -196,6 +196,29 @@ func (p *Reading) Reads(ctx context.Context, o object.Object) (trace.Log, error)
 	return watched.Log(), err
 }
 
+// Outside returns what the unit read outside of its path at the commit that a draft
+// goes back to, and is different at the newest, as [Strayed] does.
+func (p *Reading) Outside(ctx context.Context, o object.Object, h Home, repo *commit.Repo, d *commit.Draft) (names, listings []string, err error) {
+	if h.Path == "." {
+		return nil, nil, nil
+	}
+	old, err := repo.Tree(ctx, d.Old.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer old.Close()
+	now, err := repo.Tree(ctx, d.Base.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer now.Close()
+	log, err := p.At(At{Tree: old}).Reads(ctx, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	return Strayed(log, h.Path, old, now)
+}
+
 // Strayed returns the names outside of a directory that log has read and of which
 // two trees say something else. Of what can be put back without changing the
 // directory, or what it is in, they are files and directories; the rest is told as

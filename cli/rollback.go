@@ -190,7 +190,7 @@ func (r *rolling) draft(ctx context.Context) (*commit.Draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, listings, err := r.strayed(ctx, d)
+	names, listings, err := r.reading.Outside(ctx, r.unit, r.home, r.repo, d)
 	r.notes = nil
 	note := func(format string, args ...any) { r.notes = append(r.notes, fmt.Sprintf(format, args...)) }
 	path := safe(r.home.Path)
@@ -212,29 +212,6 @@ func (r *rolling) draft(ctx context.Context) (*commit.Draft, error) {
 		note("It looks at what there is in %s, which has changed and stays as it is.", fewNames(listings))
 	}
 	return d, nil
-}
-
-// strayed returns what the unit read outside of its path at the revision to go back
-// to, and is different now.
-func (r *rolling) strayed(ctx context.Context, d *commit.Draft) (names, listings []string, err error) {
-	if r.home.Path == "." {
-		return nil, nil, nil
-	}
-	old, err := r.repo.Tree(ctx, d.Old.ID)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer old.Close()
-	now, err := r.repo.Tree(ctx, d.Base.ID)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer now.Close()
-	log, err := r.reading.At(ask.At{Tree: old}).Reads(ctx, r.unit)
-	if err != nil {
-		return nil, nil, err
-	}
-	return ask.Strayed(log, r.home.Path, old, now)
 }
 
 func fewNames(names []string) string {

@@ -43,6 +43,8 @@ type Config struct {
 	// the user's identity and signing counts. "" means the user's own settings alone.
 	From string
 
+	Quiet bool // nobody is there whom git could ask at a terminal
+
 	// Author and Committer are who makes commits. nil means as git is set up, and
 	// then commits are signed if it is set up so.
 	Author, Committer *Person
@@ -268,7 +270,8 @@ func (r *Repo) command(ctx context.Context, args ...string) *exec.Cmd {
 		if r.c.From != "" {
 			cmd.Dir = r.c.From // to which the name of a key may be relative
 		}
-	} else {
+	}
+	if r.c.Way.Env != nil || r.c.Quiet {
 		alone(cmd)
 	}
 	for _, p := range []struct {
@@ -282,9 +285,11 @@ func (r *Repo) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// alone has a process in a group of its own, which is killed as a whole.
+// alone has a process without a terminal, in a group of its own, which is killed as
+// a whole.
 func alone(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Env = append(cmd.Env[:len(cmd.Env):len(cmd.Env)], "GIT_TERMINAL_PROMPT=0")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 }
 

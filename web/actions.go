@@ -45,6 +45,7 @@ var doneSays = map[string]string{
 	"suspend":   "Suspended: it is left alone.",
 	"resume":    "Resumed: it is looked at again.",
 	"approve":   "Approved: what was held is deleted at the next look, which has been asked for.",
+	"rollback":  "The commit that goes back is pushed.",
 	"restart":   "Asked to make its pods anew.",
 	"delete":    "Asked to delete it.",
 }
@@ -261,7 +262,7 @@ func (s *Server) deletePod(r *http.Request, v *viewer, o object.Object) ([]any, 
 }
 
 // May says which buttons are offered.
-type may struct{ Patch, Source, Restart, Delete bool }
+type may struct{ Patch, Source, Restart, Delete, Rollback bool }
 
 // mays asks what a viewer may do to an object. If nobody can say, nothing is
 // offered.

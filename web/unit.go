@@ -135,7 +135,7 @@ func (s *Server) unitPage(ctx context.Context, v *viewer, o object.Object, u uni
 	g.Go(func() error { src, _ = s.seen(gctx, v, s.sourceID(u)); return nil })
 	g.Go(func() error { s.driftOf(gctx, v, o, p); return nil })
 	g.Go(func() error { p.Before, p.After = s.neighbours(gctx, v, id, u); return nil })
-	g.Go(func() error { p.May = s.maysUnit(gctx, v, id, u); return nil })
+	g.Go(func() error { p.May = s.maysUnit(gctx, v, o, u); return nil })
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
@@ -248,8 +248,8 @@ func (s *Server) pauseOf(o object.Object) *pause {
 }
 
 // maysUnit says which buttons a unit's page offers.
-func (s *Server) maysUnit(ctx context.Context, v *viewer, id object.ID, u unit.Unit) may {
-	return may{Patch: s.mays(ctx, v, "patch", id), Source: s.mays(ctx, v, "patch", s.sourceID(u))}
+func (s *Server) maysUnit(ctx context.Context, v *viewer, o object.Object, u unit.Unit) may {
+	return may{Patch: s.mays(ctx, v, "patch", o.ID()), Source: s.mays(ctx, v, "patch", s.sourceID(u)), Rollback: s.mayRollBack(ctx, v, o)}
 }
 
 // neighbours returns the units that one comes after, and those that come after

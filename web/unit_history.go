@@ -28,6 +28,7 @@ type attempt struct {
 	Commit   commitLine
 	Against  string // the address of what it changed from the one before; "" if there is none
 	Rollback string // the command that goes back there; "" for where the unit is
+	Back     string // the address that does
 }
 
 // A commitLine is what is known of a revision.
@@ -53,7 +54,8 @@ func (s *Server) history(o object.Object) []attempt {
 			a.State = states[ready].Name
 		}
 		if h.Well && h.Revision != now {
-			a.Rollback = "sane rollback " + s.c.Language.Sayable(o.ID()) + " " + h.Revision
+			a.Rollback = s.rollbackCommand(o, h.Revision)
+			a.Back = address + "/rollback?" + query("to", h.Revision)
 		}
 		out = append(out, a)
 	}

@@ -14,8 +14,10 @@ import (
 
 	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/commit"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/report/journal"
+	"github.com/sane-gitops/sane/source"
 )
 
 // A Config says what there is to be seen, and who is let in. Fields without a
@@ -39,6 +41,11 @@ type Config struct {
 	// Told reports whether the journal is told of all that happens. nil means
 	// that it is made up of what the cluster tells.
 	Told func() bool
+
+	// Lend returns the way in at a repository by a remote's credentials, for who
+	// pushes there, and what gives it back. nil means that nothing is pushed but by
+	// who looks as ourselves, with their own Git configuration.
+	Lend func(ctx context.Context, gear *ask.Gear, at source.Remote) (commit.Way, func(), error)
 
 	Door    Door
 	Version string
@@ -105,6 +112,7 @@ func New(c Config) (*Server, error) {
 	s.objectPages()
 	s.timelinePages()
 	s.actions()
+	s.rollbackPages()
 	return s, nil
 }
 

@@ -60,7 +60,7 @@ func TestScripts(t *testing.T) {
 			return err == nil, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"repo": repo, "commit": commit, "tidy": tidy, "apply": applyFile,
+			"repo": repo, "commit": commitDir, "tidy": tidy, "apply": applyFile,
 		},
 	})
 }
@@ -223,7 +223,7 @@ func server(ts *testscript.TestScript) *gitserver.Server {
 // day is the time of all commits, so that their ids are the same every time.
 var day = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-func commit(ts *testscript.TestScript, neg bool, args []string) {
+func commitDir(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 || len(args) > 3 {
 		ts.Fatalf("usage: commit NAME DIR [BRANCH]")
 	}
