@@ -23,8 +23,8 @@ import (
 	"github.com/sane-gitops/sane/source"
 )
 
-// A past is the shop with a repository of a server, in which it was another.
-type past struct {
+// A bygone is the shop with a repository of a server, in which it was another.
+type bygone struct {
 	*stage
 	*gitserver.Server
 	t   *testing.T
@@ -36,7 +36,7 @@ func settingsFile(greeting string) string {
 }
 
 // shopWithPast sets a stage on which people look as themselves if anyone is set.
-func shopWithPast(t *testing.T, o gitserver.Options) *past {
+func shopWithPast(t *testing.T, o gitserver.Options) *bygone {
 	t.Helper()
 	home := t.TempDir()
 	for k, v := range map[string]string{"HOME": home, "XDG_CONFIG_HOME": home, "GIT_CONFIG_NOSYSTEM": "1",
@@ -79,7 +79,7 @@ func shopWithPast(t *testing.T, o gitserver.Options) *past {
 			map[string]any{"digest": "sha256:1", "lastReconciled": "2026-01-01T02:50:00Z", "lastReconciledStatus": "ReconciliationSucceeded", "metadata": rev(0)},
 		},
 	})
-	return &past{st, srv, t, ids}
+	return &bygone{st, srv, t, ids}
 }
 
 // lendByHeader gets in by a password as source/git does.
@@ -104,7 +104,7 @@ func (st *stage) as(who cluster.Identity) *caller {
 }
 
 // git asks the server's repository.
-func (p *past) git(args ...string) string {
+func (p *bygone) git(args ...string) string {
 	p.t.Helper()
 	out, err := exec.Command("git", append([]string{"--git-dir", p.Path("apps")}, args...)...).CombinedOutput()
 	if err != nil {
@@ -114,10 +114,10 @@ func (p *past) git(args ...string) string {
 }
 
 // first is the revision to go back to.
-func (p *past) first() string { return "main@sha1:" + p.ids[0] }
+func (p *bygone) first() string { return "main@sha1:" + p.ids[0] }
 
 // was returns what the form on the page carries.
-func (p *past) was(b *caller) string {
+func (p *bygone) was(b *caller) string {
 	p.t.Helper()
 	a := b.get(webUnit + "/rolled?" + query("to", p.first()))
 	_, rest, ok := strings.Cut(a.body, `name="was" value="`)
@@ -128,7 +128,7 @@ func (p *past) was(b *caller) string {
 	return was
 }
 
-func (p *past) roll(b *caller, was string, more ...string) answer {
+func (p *bygone) roll(b *caller, was string, more ...string) answer {
 	p.t.Helper()
 	values := url.Values{"revision": {p.first()}, "was": {was}, "to": {webUnit}}
 	for i := 0; i < len(more); i += 2 {
