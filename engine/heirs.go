@@ -123,7 +123,9 @@ func (r *run) release(p plan.Plan) {
 	}
 	r.e.mu.Lock()
 	known := maps.Equal(r.k.released, released)
-	r.k.released = released
+	if !known { // or else one that is empty would be kept for every unit
+		r.k.released = released
+	}
 	r.e.mu.Unlock()
 	if known || len(released) == 0 { // who could not take them yet needs more than to be told again
 		return
