@@ -77,7 +77,7 @@
 //     in as a GitHub App, and has ssh go by proxies. What led to a commit it
 //     fetches when somebody asks (log.go).
 //   - source/oci pulls images from registries, and has them prove who signed
-//     them; source/bucket has the objects in S3's buckets. What they have in
+//     them; source/bucket has the objects in buckets, S3's, Azure's and Google's. What they have in
 //     common is in source/shared, which asks once for many, and source/web.
 //   - source/artifact has the tarballs in which others hand out what they keep,
 //     as Flux's source-controller does, and hands out tarballs of what we keep.
@@ -87,6 +87,7 @@
 //     render/sops decrypts what those two read and make, and render/substitute
 //     puts values for the names of variables in it. Some keys never leave Vault
 //     or a cloud, which is asked then; package cloud proves to clouds who asks.
+//     Who asks is a fact, and what lets them in is none: it comes by an escort.
 //   - cluster/kube is a cluster behind an API server; cluster/memory is one
 //     that answers as an API server does, for tests. Both pass
 //     cluster/clustertest, as sources pass source/sourcetest and renderers

@@ -104,6 +104,8 @@ type Speech struct {
 	Gates                 map[string]bool // features that are not as usual
 	ArtifactBase          string          // what artifacts' URLs begin with; "" means that none are served
 	KubeconfigAccount     string          // that gets in at other clusters where nobody else is named
+	DecryptionAccount     string          // that gets in where keys are kept, where nobody else is named
+	VaultConfigMap        string          // "namespace/name" of a ConfigMap that says where to log in at Vault; "" means nowhere
 	AgeSecret             string          // "namespace/name" of a Secret with age keys, for who names no keys; "" means none
 	Log                   *slog.Logger    // nil means slog.Default()
 

@@ -39,6 +39,8 @@ type daemon struct {
 	early          string
 	ageSecret      string
 	kubeAccount    string
+	keyAccount     string
+	vaults         string
 	tokens         int
 	tokensFor      time.Duration
 	gates          map[string]string
@@ -88,6 +90,8 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.BoolVar(&r.noCross, "no-cross-namespace-refs", false, "refuse sources, and expressions over Kustomizations, in other namespaces")
 	f.StringVar(&r.account, "default-service-account", "", "`NAME` of the service account that Kustomizations act as which name none")
 	f.StringVar(&r.kubeAccount, "default-kubeconfig-service-account", "", "`NAME` of the service account that gets in at other clusters where spec.kubeConfig.configMapRef names none")
+	f.StringVar(&r.keyAccount, "default-decryption-service-account", "", "`NAME` of the service account that gets in where keys are kept, where spec.decryption names none")
+	f.StringVar(&r.vaults, "sops-vault-configmap", "", "`NAME` of a ConfigMap beside us ($RUNTIME_NAMESPACE) that says at which Vaults, and where there, to log in by tokens of service accounts")
 	f.IntVar(&r.tokens, "token-cache-max-size", 100, "tokens of service accounts and clouds that are remembered, of each sort; 0 for none")
 	f.DurationVar(&r.tokensFor, "token-cache-max-duration", time.Hour, "how long a token is remembered at most")
 	f.StringVar(&r.guard, "deletion-guard", "on", "hold the deletion of all objects of a Kustomization, or of most of many, until it is approved: on or off")
@@ -281,6 +285,10 @@ func (r *daemon) speech(pages *pages, namespace string) (dialect.Dialect, error)
 	if r.ageSecret != "" {
 		age = namespace + "/" + r.ageSecret
 	}
+	vaults := ""
+	if r.vaults != "" {
+		vaults = namespace + "/" + r.vaults
+	}
 	gates := make(map[string]bool)
 	for name, v := range r.gates {
 		if gates[name], err = strconv.ParseBool(v); err != nil {
@@ -289,7 +297,7 @@ func (r *daemon) speech(pages *pages, namespace string) (dialect.Dialect, error)
 	}
 	return r.Dialect(Speech{
 		NoCrossNamespace: r.noCross, DefaultServiceAccount: r.account, Guard: r.guard != "off", Controllers: r.controllers,
-		Gates: gates, Early: early, ArtifactBase: base, AgeSecret: age, KubeconfigAccount: r.kubeAccount, Log: r.log,
+		Gates: gates, Early: early, ArtifactBase: base, AgeSecret: age, KubeconfigAccount: r.kubeAccount, DecryptionAccount: r.keyAccount, VaultConfigMap: vaults, Log: r.log,
 	})
 }
 

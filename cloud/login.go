@@ -522,3 +522,63 @@ func (o *Office) eks(ctx context.Context, id Identity, partition, region, name s
 	at := key.presigned(r, region, "sts", now)
 	return Login{"", "k8s-aws-v1." + base64.RawURLEncoding.EncodeToString([]byte(at)), until}, nil
 }
+
+// Vault returns a token of Vault's or OpenBao's for an identity: for the token of
+// its service account, at a path to log in at, as the role NAMESPACE_NAME.
+func (o *Office) Vault(ctx context.Context, id Identity, address, path string) (string, error) {
+	l, err := o.logins.Get(ctx, id.key("vault", address, path), func(ctx context.Context) (Login, time.Time, error) {
+		l, err := o.vault(ctx, id, address, path)
+		if err != nil {
+			err = fmt.Errorf("get in as %s: %w", id.Who(), err)
+		}
+		return l, l.Until, err
+	})
+	return l.Password, err
+}
+
+func (o *Office) vault(ctx context.Context, id Identity, address, path string) (Login, error) {
+	account := id.Account
+	var err error
+	if account == "" {
+		if account, err = o.Self(); err != nil {
+			return Login{}, err
+		}
+	}
+	proof, err := o.AccountToken(ctx, account, address)
+	if err != nil {
+		return Login{}, err
+	}
+	body, err := json.Marshal(map[string]string{"role": strings.Replace(account, "/", "_", 1), "jwt": proof})
+	if err != nil {
+		return Login{}, err
+	}
+	at := strings.TrimSuffix(address, "/") + "/v1/" + strings.Trim(path, "/")
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, at, nil)
+	if err != nil || r.URL.Host == "" || r.URL.User != nil {
+		return Login{}, denial("where Vault is is no URL")
+	}
+	r = withBody(r, string(body))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Vault-Request", "true")
+	c, stop := o.client()
+	defer stop()
+	data, err := Send(c, r)
+	if no, ok := refusalIn(err); ok {
+		var said struct{ Errors []string }
+		_ = json.Unmarshal(no.Body, &said) // if it is anything else, it says nothing
+		err = fmt.Errorf("%w: %s", err, Words(strings.Join(said.Errors, "; ")))
+	}
+	if err != nil {
+		return Login{}, fmt.Errorf("log in at %s: %w", r.URL.Host, err)
+	}
+	var answer struct {
+		Auth struct {
+			Token string `json:"client_token"`
+			For   int64  `json:"lease_duration"` // seconds
+		}
+	}
+	if json.Unmarshal(data, &answer) != nil || answer.Auth.Token == "" {
+		return Login{}, fmt.Errorf("log in at %s: there is no token in the answer", r.URL.Host)
+	}
+	return Login{"", answer.Auth.Token, o.Now().Add(time.Duration(answer.Auth.For) * time.Second)}, nil
+}

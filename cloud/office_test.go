@@ -653,3 +653,32 @@ func TestBy(t *testing.T) {
 		t.Error("no proxy is another way")
 	}
 }
+
+// TestVault logs in as the service account that we run as.
+func TestVault(t *testing.T) {
+	s := newSky(t)
+	o := s.office()
+	own := Identity{Cloud: Generic}
+	_, err := o.Vault(t.Context(), own, "https://vault.example.com", "auth/jwt/login")
+	s.fails(err, true, "get in as what this program runs as: the token of our own service account can't be read")
+	o.Own = s.file("h." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"system:serviceaccount:flux-system:sane"}`)) + ".s\n")
+	const login = "POST vault.example.com/v1/auth/jwt/login"
+	s.say(login, `{"auth":{"client_token":"hvs","lease_duration":600}}`, `"role":"flux-system_sane"`, `"jwt":"jwt:flux-system/sane:https://vault.example.com"`)
+	for range 2 {
+		if got, err := o.Vault(t.Context(), own, "https://vault.example.com", "auth/jwt/login"); got != "hvs" || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	if n := s.times(login); n != 1 {
+		t.Errorf("logged in %d times", n)
+	}
+	s.now = s.now.Add(time.Hour)
+	s.refuse(login, 400, `{"errors":["claims do not match"]}`)
+	_, err = o.Vault(t.Context(), own, "https://vault.example.com", "auth/jwt/login")
+	s.fails(err, true, "log in at vault.example.com: it answers 400 Bad Request: claims do not match")
+	s.say(login, "{}")
+	_, err = o.Vault(t.Context(), own, "https://vault.example.com", "auth/jwt/login")
+	s.fails(err, false, "there is no token in the answer")
+	_, err = o.Vault(t.Context(), own, "https://me:hunter2@vault.example.com", "x")
+	s.fails(err, true, "where Vault is is no URL")
+}

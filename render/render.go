@@ -87,7 +87,8 @@ type Target struct {
 type Input struct {
 	Tree   fs.FS // holds files and directories only; implements fs.StatFS, fs.ReadFileFS and fs.ReadDirFS
 	Recipe Recipe
-	Facts  Facts // nil: there are none
+	Facts  Facts  // nil: there are none
+	Passes Passes // nil: there are none
 }
 
 // A Renderer makes objects from an input.

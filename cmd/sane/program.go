@@ -58,6 +58,7 @@ func speak(s cli.Speech) (dialect.Dialect, error) {
 	c := flux.Config{
 		Guard: s.Guard, NoCrossNamespace: s.NoCrossNamespace, DefaultServiceAccount: s.DefaultServiceAccount, Controllers: s.Controllers,
 		Gates: s.Gates, Early: s.Early, ArtifactBase: s.ArtifactBase, AgeSecret: s.AgeSecret, KubeconfigAccount: s.KubeconfigAccount,
+		DecryptionAccount: s.DecryptionAccount, VaultConfigMap: s.VaultConfigMap,
 	}
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -111,7 +112,7 @@ func equip(p *cli.Place, e cli.Equipment) (*cli.Gear, error) {
 	if e.Quiet {
 		kept = ""
 	}
-	keeper, err := render.NewKeeper(sops.Guard{Next: render.First(plain.Renderer{}, pool)}, render.Config{Dir: kept, Log: e.Log})
+	keeper, err := render.NewKeeper(sops.Guard{Next: render.First(plain.Renderer{}, sops.Escort{Next: pool, Office: p.Office})}, render.Config{Dir: kept, Log: e.Log})
 	if err != nil {
 		return nil, errors.Join(err, pool.Close(), closeSources())
 	}

@@ -7,7 +7,11 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 
+	"sigs.k8s.io/yaml"
+
+	"github.com/sane-gitops/sane/cloud"
 	"github.com/sane-gitops/sane/dialect"
+	"github.com/sane-gitops/sane/fault"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/unit"
@@ -93,6 +97,9 @@ func (f flux) keys(u *unit.Unit, facts render.Known, d *kustomizev1.Decryption, 
 		return nil
 	}
 	u.Recipe.Decrypt = &decrypting
+	if err := f.claimants(u, facts, d, r); err != nil || u.Err != nil {
+		return err
+	}
 	id := object.ID{Kind: object.Kind{Name: "Secret"}, Namespace: u.Name.Namespace}
 	if d.SecretRef != nil {
 		id.Name = d.SecretRef.Name
@@ -112,6 +119,74 @@ func (f flux) keys(u *unit.Unit, facts render.Known, d *kustomizev1.Decryption, 
 	}
 	facts[render.Keys] = render.Fact{Value: string(data), Secret: true}
 	return nil
+}
+
+// claimants adds who asks where keys are kept by others: the service account that
+// decrypts, or this program. That it is nobody at some cloud is for those to know
+// who would ask there.
+func (f flux) claimants(u *unit.Unit, facts render.Known, d *kustomizev1.Decryption, r dialect.Reader) error {
+	c := claim{field: "spec.decryption.serviceAccountName", namespace: u.Name.Namespace, account: d.ServiceAccountName}
+	if c.account == "" && f.DecryptionAccount != "" {
+		c.field, c.account = "--default-decryption-service-account", f.DecryptionAccount
+	}
+	logins, why, err := f.vaults(r)
+	if err != nil {
+		return err
+	}
+	for _, at := range []string{cloud.AWS, cloud.Microsoft, cloud.GCP, render.Vault} {
+		if c.cloud = at; at == render.Vault {
+			c.cloud = cloud.Generic
+		}
+		id, refused, err := f.identity(c, r)
+		switch {
+		case err != nil:
+			return err
+		case refused != nil && fault.IsInput(refused):
+			u.Err = refused
+			return nil
+		case at == render.Vault && f.VaultConfigMap == "":
+			continue
+		}
+		who := render.Claimant{Identity: id}
+		switch {
+		case refused != nil:
+			who = render.Claimant{Why: refused.Error()}
+		case at == render.Vault:
+			who.Logins, who.Why = logins, why
+		}
+		data, err := json.Marshal(who)
+		if err != nil {
+			return err
+		}
+		facts[render.As(at)] = render.Fact{Value: string(data), Secret: true} // so that what is made with it is
+	}
+	return nil
+}
+
+// vaults returns where to log in at which Vault, or why that is not known. Its
+// error is r's.
+func (f flux) vaults(r dialect.Reader) (logins map[string]string, why string, err error) {
+	if f.VaultConfigMap == "" {
+		return nil, "", nil
+	}
+	id := object.ID{Kind: object.Kind{Name: "ConfigMap"}}
+	id.Namespace, id.Name, _ = strings.Cut(f.VaultConfigMap, "/")
+	from, err := lookUp(id, r)
+	if err != nil {
+		return nil, "", err
+	}
+	if from.missing {
+		return nil, "the ConfigMap " + f.VaultConfigMap + " of --sops-vault-configmap is not there", nil
+	}
+	var config kustomizev1.VaultConfig
+	if err := yaml.Unmarshal([]byte(from.data["config.yaml"]), &config); err != nil || from.data["config.yaml"] == "" {
+		return nil, "the ConfigMap " + f.VaultConfigMap + " of --sops-vault-configmap has no 'config.yaml' with 'instances'", nil
+	}
+	logins = make(map[string]string)
+	for _, i := range config.Instances {
+		logins[i.Address] = i.LoginPath
+	}
+	return logins, "", nil
 }
 
 // A referent is what a ConfigMap or a Secret holds that a field refers to.

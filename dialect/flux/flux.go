@@ -50,6 +50,8 @@ type Config struct {
 	Guard                 bool            // hold surprising deletions until somebody approves them
 	DefaultServiceAccount string          // that Kustomizations act as which name none; "" means ourselves
 	KubeconfigAccount     string          // that gets in at other clusters where their ConfigMap names none; "" means ourselves
+	DecryptionAccount     string          // that decrypts where spec.decryption names none; "" means ourselves
+	VaultConfigMap        string          // "namespace/name" of a ConfigMap that says where to log in at Vault; "" means nowhere
 	AgeSecret             string          // "namespace/name" of a Secret with age keys, for who names no other; "" means none
 	ArtifactBase          string          // what artifacts' URLs begin with; "" means as Flux's in flux-system
 

@@ -52,8 +52,12 @@ func (c Config) checkGates() error {
 			return fmt.Errorf("unknown feature gate %q: want any of %s", name, strings.Join(slices.Sorted(maps.Keys(gates)), ", "))
 		}
 	}
-	if c.KubeconfigAccount != "" && !c.on(workloadIdentity) {
-		return fmt.Errorf("--default-kubeconfig-service-account needs the feature gate %s", workloadIdentity)
+	for _, d := range []struct{ flag, account string }{
+		{"--default-kubeconfig-service-account", c.KubeconfigAccount}, {"--default-decryption-service-account", c.DecryptionAccount},
+	} {
+		if d.account != "" && !c.on(workloadIdentity) {
+			return fmt.Errorf("%s needs the feature gate %s", d.flag, workloadIdentity)
+		}
 	}
 	return nil
 }

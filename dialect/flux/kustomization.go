@@ -180,9 +180,7 @@ func (f flux) check(u unit.Unit, spec kustomizev1.KustomizationSpec) error {
 	if _, err := plan.NewIgnores(u.Ignore); err != nil {
 		return refuse("", nil, "spec.ignore: %s", err)
 	}
-	return unsupported(
-		field{"spec.decryption.serviceAccountName", spec.Decryption != nil && spec.Decryption.ServiceAccountName != ""},
-	)
+	return nil
 }
 
 // expressions returns what is wrong with the unit's expressions.

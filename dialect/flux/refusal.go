@@ -3,7 +3,6 @@ package flux
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/sane-gitops/sane/fault"
 )
@@ -81,27 +80,4 @@ func reasonIn(err error) string {
 	var r refusal
 	errors.As(err, &r)
 	return r.reason
-}
-
-// A field is a part of a spec that would mean something, and whether it is set.
-type field struct {
-	name string
-	set  bool
-}
-
-// unsupported returns an error that names the fields that are set, or nil.
-func unsupported(fields ...field) error {
-	var names []string
-	for _, f := range fields {
-		if f.set {
-			names = append(names, f.name)
-		}
-	}
-	switch len(names) {
-	case 0:
-		return nil
-	case 1:
-		return refuse(featureDisabled, nil, "%s is not supported yet", names[0])
-	}
-	return refuse(featureDisabled, nil, "%s are not supported yet", strings.Join(names, ", "))
 }

@@ -70,8 +70,12 @@ func (f flux) login(namespace, name string, r dialect.Reader) (l unit.Login, ref
 			return wrong("has no 'serviceAccountName': our own token is shown to no server that an object names")
 		}
 		l.Cluster, l.Audiences = "", cmp.Or(l.Audiences, l.Address)
-	case "aws", "azure", "gcp":
-		return wrong("has the provider '%s', which is not supported yet", provider)
+	case cloud.AWS, cloud.Microsoft, cloud.GCP:
+		l.Audiences = ""
+		known := account != "" && l.Address != "" && l.CA != "" && provider != cloud.AWS // whose tokens are for one cluster
+		if err := cloud.IsCluster(provider, l.Cluster); err != nil && (l.Cluster != "" || !known) {
+			return wrong("has a 'cluster' that provider %s can't have: %s", provider, err)
+		}
 	default:
 		return wrong("has the provider '%s': it must be one of aws, azure, gcp and generic", provider)
 	}

@@ -80,8 +80,18 @@ type remoteKeys struct {
 	amazon *cloud.Amazon
 	google *cloud.Google
 	azure  *cloud.Azure
+	as     render.Facts // who asks where there is none of these; nil means nobody
 
 	secrets []string // what no error may tell
+}
+
+// may reports whether somebody is said to ask at a cloud.
+func (r *remoteKeys) may(cloud string) bool {
+	if r.as == nil {
+		return false
+	}
+	_, ok, err := r.as.Fact(render.As(cloud))
+	return ok || err != nil // which will be told when it is asked again
 }
 
 // add reads a key of the Secret, if it is one that is known.
@@ -127,6 +137,7 @@ var errSlow = fmt.Errorf("those who keep keys have not answered all requests of 
 type calls struct {
 	ctx    context.Context // of the rendering: file systems have none
 	client *http.Client
+	passes render.Passes           // nil means none
 	known  map[string][]byte       // parts by who keeps the key, and what was encrypted
 	tokens map[string]string       // by what they are good for
 	roles  map[string]cloud.Amazon // by region and name
@@ -139,7 +150,10 @@ func newCalls(ctx context.Context, t http.RoundTripper) (c *calls, stop func()) 
 	if t == nil {
 		t = cloud.Transport()
 	}
-	c = &calls{ctx, cloud.Client(t), make(map[string][]byte), make(map[string]string), make(map[string]cloud.Amazon), time.Now}
+	c = &calls{
+		ctx: ctx, client: cloud.Client(t), known: make(map[string][]byte), tokens: make(map[string]string),
+		roles: make(map[string]cloud.Amazon), now: time.Now,
+	}
 	return c, func() {
 		cancel()
 		c.client.CloseIdleConnections()
@@ -185,6 +199,31 @@ func (c *calls) token(what string, ask func() (cloud.Token, error)) (string, err
 	}
 	c.tokens[what] = t.Value
 	return t.Value, nil
+}
+
+// pass returns what lets in somewhere, asked for once.
+func (c *calls) pass(at, where string) (string, error) {
+	return c.token("pass "+at+" "+where, func() (cloud.Token, error) {
+		if c.passes == nil {
+			return cloud.Token{}, errors.New("there are no passes here")
+		}
+		pass, err := c.passes.Pass(c.ctx, at, where)
+		return cloud.Token{Value: pass}, err
+	})
+}
+
+// key returns the access key to ask Amazon with in a region.
+func (c *calls) key(with remoteKeys, region string) (cloud.Amazon, error) {
+	if with.amazon != nil {
+		return *with.amazon, nil
+	}
+	var key cloud.Amazon
+	text, err := c.pass(cloud.AWS, region)
+	if err == nil && json.Unmarshal([]byte(text), &key) != nil {
+		err = &outage{errors.New("its access key can't be read")}
+	}
+	c.roles["pass "+region] = key // whose parts no error may tell
+	return key, err
 }
 
 // outage returns err as one.

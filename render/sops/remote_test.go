@@ -250,7 +250,7 @@ func TestRemote(t *testing.T) {
 		{"Azure, as az has it", azureDoc, azureFile, `{"tenant":"the-tenant","appId":"app","password":"hunter2"}`, "", false, 2},
 		{"Azure, another secret", azureDoc, azureFile, strings.Replace(azureApp, "hunter2", "hunter3", 1), "ask login.microsoftonline.com for a token: it answers 403", false, 1},
 		{"Azure, no vault of Azure's", strings.Replace(azureDoc, "ours.vault.azure.net", "vault.azure.net.example.com", 1), azureFile, azureApp, "its vault_url is not one such as", true, 0},
-		{"Azure, a managed identity", azureDoc, azureFile, "clientId: app\n", "managed identities are not supported", true, 0},
+		{"Azure, a managed identity", azureDoc, azureFile, "clientId: app\n", "clientSecret or clientCertificate are needed", true, 0},
 		{"either", vault + "\n" + amazonDoc, amazonFile, amazonKeyID, "", false, 1},
 		{"Huawei", "    hckms: [{key_id: 'eu:1'}]", "a.txt", "", "Huawei Cloud KMS eu:1: those of Huawei Cloud are not supported", true, 0},
 	} {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/sane-gitops/sane/cloud"
+	"github.com/sane-gitops/sane/render"
 )
 
 // A vaultKey is one of the transit engine of Vault or OpenBao.
@@ -23,7 +24,7 @@ type vaultKey struct {
 
 func (k vaultKey) String() string           { return "Vault " + hidden(k.Address) + " " + k.Name }
 func (k vaultKey) file() string             { return vaultFile }
-func (k vaultKey) usable(r remoteKeys) bool { return r.vault != "" }
+func (k vaultKey) usable(r remoteKeys) bool { return r.vault != "" || r.may(render.Vault) }
 
 // hidden returns a URL without a password, if somebody has put one there.
 func hidden(address string) string {
@@ -55,11 +56,17 @@ func (k vaultKey) decrypt(c *calls, with remoteKeys) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	token := with.vault
+	if token == "" {
+		if token, err = c.pass(render.Vault, k.Address); err != nil {
+			return nil, err
+		}
+	}
 	var answer struct {
 		Data struct{ Plaintext string }
 	}
 	err = c.ask(at, map[string]string{"ciphertext": k.Enc}, &answer, vaultWords, func(r *http.Request, _ []byte) {
-		r.Header.Set("X-Vault-Token", with.vault)
+		r.Header.Set("X-Vault-Token", token)
 		r.Header.Set("X-Vault-Request", "true")
 	})
 	if err != nil {
@@ -84,7 +91,7 @@ type amazonKey struct {
 
 func (k amazonKey) String() string           { return "AWS KMS " + k.ARN }
 func (k amazonKey) file() string             { return amazonFile }
-func (k amazonKey) usable(r remoteKeys) bool { return r.amazon != nil }
+func (k amazonKey) usable(r remoteKeys) bool { return r.amazon != nil || r.may(cloud.AWS) }
 
 func (k amazonKey) decrypt(c *calls, with remoteKeys) ([]byte, error) {
 	arn := strings.SplitN(k.ARN, ":", 6)
@@ -95,7 +102,11 @@ func (k amazonKey) decrypt(c *calls, with remoteKeys) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	who, err := k.who(c, *with.amazon, arn[1], arn[3])
+	as, err := c.key(with, arn[3])
+	if err != nil {
+		return nil, err
+	}
+	who, err := k.who(c, as, arn[1], arn[3])
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +164,7 @@ type googleKey struct {
 
 func (k googleKey) String() string           { return "GCP KMS " + k.ID }
 func (k googleKey) file() string             { return googleFile }
-func (k googleKey) usable(r remoteKeys) bool { return r.google != nil }
+func (k googleKey) usable(r remoteKeys) bool { return r.google != nil || r.may(cloud.GCP) }
 
 var googleID = regexp.MustCompile(`^projects/[\w.:-]+/locations/[\w-]+/keyRings/[\w-]+/cryptoKeys/[\w-]+$`)
 
@@ -161,9 +172,15 @@ func (k googleKey) decrypt(c *calls, with remoteKeys) ([]byte, error) {
 	if !googleID.MatchString(k.ID) {
 		return nil, errors.New("its resource_id is not one such as projects/P/locations/L/keyRings/R/cryptoKeys/K")
 	}
-	token, err := c.token("google", func() (cloud.Token, error) {
-		return with.google.Token(c.ctx, c.client, "https://www.googleapis.com/auth/cloudkms", c.now())
-	})
+	var token string
+	var err error
+	if with.google == nil {
+		token, err = c.pass(cloud.GCP, "")
+	} else {
+		token, err = c.token("google", func() (cloud.Token, error) {
+			return with.google.Token(c.ctx, c.client, "https://www.googleapis.com/auth/cloudkms", c.now())
+		})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +209,7 @@ type azureKey struct {
 
 func (k azureKey) String() string           { return "Azure Key Vault " + hidden(k.URL) + "/" + k.Name }
 func (k azureKey) file() string             { return azureFile }
-func (k azureKey) usable(r remoteKeys) bool { return r.azure != nil }
+func (k azureKey) usable(r remoteKeys) bool { return r.azure != nil || r.may(cloud.Microsoft) }
 
 // azureVaults are the domains of key vaults. A token for them goes nowhere else,
 // whatever a document says.
@@ -223,9 +240,14 @@ func (k azureKey) decrypt(c *calls, with remoteKeys) ([]byte, error) {
 	if !azureName.MatchString(k.Name) || k.Version != "" && !azureName.MatchString(k.Version) {
 		return nil, errors.New("its name and version are none of a key in Azure Key Vault")
 	}
-	token, err := c.token(resource, func() (cloud.Token, error) {
-		return with.azure.Token(c.ctx, c.client, resource, c.now())
-	})
+	token := ""
+	if with.azure == nil {
+		token, err = c.pass(cloud.Microsoft, resource)
+	} else {
+		token, err = c.token(resource, func() (cloud.Token, error) {
+			return with.azure.Token(c.ctx, c.client, resource, c.now())
+		})
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -45,6 +45,7 @@ func (r Renderer) Render(ctx context.Context, in render.Input) ([]object.Object,
 	v := &vault{facts: in.Facts, unless: step.Unless}
 	calls, stop := newCalls(ctx, r.transport)
 	defer stop()
+	calls.passes = in.Passes
 	v.calls = calls
 	in.Recipe.Decrypt = nil
 	in.Tree = tree{in.Tree, v}
@@ -106,10 +107,12 @@ func (v *vault) ask() (keyring, error) {
 	if err != nil {
 		v.broken = err
 	}
-	if err != nil || !ok {
-		return keyring{}, err
+	var k keyring
+	if err == nil && ok {
+		k, err = readKeyring(f.Value)
 	}
-	return readKeyring(f.Value)
+	k.remote.as = v.facts
+	return k, err
 }
 
 // open decrypts a document in place.

@@ -90,7 +90,7 @@ func serve(c *conn, m message, renderer render.Renderer) (err error) {
 		return err
 	}
 	t := &tree{c: c}
-	objects, err := renderer.Render(context.Background(), render.Input{Tree: t, Recipe: recipe, Facts: facts{t}})
+	objects, err := renderer.Render(context.Background(), render.Input{Tree: t, Recipe: recipe, Facts: facts{t}, Passes: passes{t}})
 	if err := t.end(); err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (t *tree) end() error {
 }
 
 func (t *tree) ask(kind byte, op, name string) ([]byte, error) {
-	if kind != factMsg && !fs.ValidPath(name) {
+	if kind != factMsg && kind != passMsg && !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
 	}
 	t.mu.Lock()
@@ -217,6 +217,18 @@ func (f facts) Fact(name string) (render.Fact, bool, error) {
 		return render.Fact{}, false, errors.New("a fact without a word on whether it is secret")
 	}
 	return render.Fact{Value: string(b[1:]), Secret: b[0] == 's'}, true, nil
+}
+
+// passes are had by asking the pool, which does so by itself: it may be long.
+type passes struct{ *tree }
+
+// Pass implements [render.Passes].
+func (p passes) Pass(_ context.Context, cloud, where string) (string, error) {
+	b, err := p.ask(passMsg, "pass", cloud+"\x00"+where)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", errors.New("there are no passes here")
+	}
+	return string(b), err
 }
 
 type file struct {

@@ -2,11 +2,13 @@ package worker
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 
 	"github.com/sane-gitops/sane/render"
 )
@@ -33,6 +35,7 @@ const (
 	fileMsg      = 'f' // name; answer: the content
 	dirMsg       = 'd' // name; answer: "d" or "f" and the name, for each entry, with a 0 after it
 	factMsg      = 'k' // name; answer: "s" or "p", as it is secret or public, and the value
+	passMsg      = 'c' // cloud, a 0, and where; answer: what lets in there
 	objectMsg    = 'o' // JSON of an object of the result
 	doneMsg      = '.' // there are no more objects
 	elsewhereMsg = '>' // render.ErrElsewhere
@@ -139,6 +142,20 @@ func answerFact(facts render.Facts, q message) (message, error) {
 		return message{answerMsg, append([]byte("s"), f.Value...)}, nil
 	}
 	return message{answerMsg, append([]byte("p"), f.Value...)}, nil
+}
+
+// answerPass is answer for questions about passes. That there is none is not why
+// the worker's talk ends.
+func answerPass(ctx context.Context, passes render.Passes, q message) message {
+	if passes == nil {
+		return message{missingMsg, nil}
+	}
+	cloud, where, _ := strings.Cut(string(q.body), "\x00")
+	pass, err := passes.Pass(ctx, cloud, where)
+	if err != nil {
+		return message{failedMsg, []byte(err.Error())}
+	}
+	return message{answerMsg, []byte(pass)}
 }
 
 func typeOf(isDir bool) byte {

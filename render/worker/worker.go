@@ -93,8 +93,8 @@ func (p *Pool) run(ctx context.Context, w *process, in render.Input) (objects []
 	ctx, cancel := context.WithTimeoutCause(ctx, p.c.Timeout, errTimeout)
 	defer cancel()
 	stop := w.watch(ctx, p.c.Memory)
-	r := talk{conn: w.conn, tree: render.Limit(in.Tree, p.c.MaxBytes), facts: in.Facts}
-	objects, err, broken := r.render(in.Recipe)
+	r := talk{conn: w.conn, tree: render.Limit(in.Tree, p.c.MaxBytes), facts: in.Facts, passes: in.Passes}
+	objects, err, broken := r.render(ctx, in.Recipe)
 	stopped := stop()
 	switch {
 	case !broken && stopped == nil:
@@ -191,14 +191,15 @@ func (p *Pool) retire(w *process) {
 
 // A talk is the pool's side of one rendering.
 type talk struct {
-	conn  *conn
-	tree  fs.FS
-	facts render.Facts
-	bad   error // why the tree could not be read; the worker knows its text only
+	conn   *conn
+	tree   fs.FS
+	facts  render.Facts
+	passes render.Passes
+	bad    error // why the tree could not be read; the worker knows its text only
 }
 
 // render returns what the worker says, or broken if it does not say it all.
-func (t *talk) render(recipe render.Recipe) (objects []object.Object, err error, broken bool) {
+func (t *talk) render(ctx context.Context, recipe render.Recipe) (objects []object.Object, err error, broken bool) {
 	body, err := json.Marshal(recipe)
 	if err != nil {
 		return nil, err, true
@@ -214,6 +215,11 @@ func (t *talk) render(recipe render.Recipe) (objects []object.Object, err error,
 		switch m.kind {
 		case statMsg, fileMsg, dirMsg, factMsg:
 			if err := t.reply(m); err != nil {
+				return nil, err, true
+			}
+		case passMsg:
+			a := answerPass(ctx, t.passes, m)
+			if err := t.conn.tell(a.kind, a.body); err != nil {
 				return nil, err, true
 			}
 		case objectMsg:
