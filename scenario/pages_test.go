@@ -78,9 +78,7 @@ func TestPages(t *testing.T) {
 	// Somebody's edit is undone, and told of.
 	s.patch(s.id(configMaps, "settings"), "mallory", `{"data":{"motd":"changed by hand"}}`)
 	s.has(s.id(configMaps, "settings"), "hello", "data", "motd")
-	s.event(s.unitID("shop"), "Progressing", "ConfigMap/$NS/settings configured")
-	owner.Open(site + s.page("shop"))
-	owner.Until(`document.getElementById("drift").innerText.includes("settings was changed")`)
+	owner.Until(`document.getElementById("drift").innerText.includes("settings was changed by mallory")`)
 
 	// Two revisions, compared.
 	owner.Open(site + s.page("shop") + "/compare?from=" + first + "&to=" + good)

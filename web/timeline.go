@@ -464,11 +464,44 @@ func days(all []happening) {
 	}
 }
 
+// turn names what the journal has by now; 0 if there is none.
+func (s *Server) turn() int64 {
+	if s.c.Journal == nil {
+		return 0
+	}
+	return s.c.Journal.Turn()
+}
+
+// followUndone calls changed each time that the journal has since a turn been told
+// of something in a unit that was undone, until ctx is done.
+func (s *Server) followUndone(ctx context.Context, id object.ID, turn int64, changed func()) {
+	if s.c.Journal == nil {
+		return
+	}
+	q := undoneOf(id)
+	q.Limit = 1
+	var last journal.Entry
+	s.c.Journal.Changes(ctx, turn, func() {
+		read, err := s.c.Journal.Read(ctx, q)
+		if err != nil || len(read.Entries) == 0 {
+			return
+		}
+		if e := read.Entries[0]; e.ID != last.ID || e.Times != last.Times {
+			last = e
+			changed()
+		}
+	})
+}
+
+func undoneOf(id object.ID) journal.Query {
+	return journal.Query{
+		Scopes: []journal.Scope{{Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}}, Kinds: []report.Kind{report.Undone}, Limit: maxDrift,
+	}
+}
+
 // undone returns what of a unit was undone lately, as the journal has it.
 func (s *Server) undone(ctx context.Context, v *viewer, id object.ID) ([]drift, error) {
-	read, err := s.c.Journal.Read(ctx, journal.Query{
-		Scopes: []journal.Scope{{Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}}, Kinds: []report.Kind{report.Undone}, Limit: maxDrift,
-	})
+	read, err := s.c.Journal.Read(ctx, undoneOf(id))
 	if err != nil {
 		return nil, err
 	}

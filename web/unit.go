@@ -8,7 +8,9 @@ import (
 	"net/url"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -105,12 +107,13 @@ func (s *Server) unit(w http.ResponseWriter, r *http.Request, v *viewer, o objec
 	if err != nil {
 		return err
 	}
+	turn := s.turn()
 	p, err := s.unitPage(r.Context(), v, o, u, r.URL)
 	if err != nil {
 		return err
 	}
 	return s.show(w, r, v, "unit", frame{
-		Title: o.Name() + " in " + o.Namespace(), Section: "fleet", Live: p.Address + "/live", Main: p,
+		Title: o.Name() + " in " + o.Namespace(), Section: "fleet", Live: fmt.Sprint(p.Address, "/live?turn=", turn), Main: p,
 	})
 }
 
@@ -406,7 +409,13 @@ func (s *Server) unitLive(w http.ResponseWriter, r *http.Request, v *viewer, o o
 	if !afar(u) {
 		sels = append(sels, s.selections(s.c.Dialect.RecallUnit(o).Owned.IDs())...)
 	}
-	return s.stream(w, r, v, func(ctx context.Context, changed func()) { follow(ctx, v.cluster, sels, changed) })
+	turn, _ := strconv.ParseInt(r.FormValue("turn"), 10, 64)
+	return s.stream(w, r, v, func(ctx context.Context, changed func()) {
+		var both sync.WaitGroup
+		both.Go(func() { s.followUndone(ctx, o.ID(), turn, changed) })
+		follow(ctx, v.cluster, sels, changed)
+		both.Wait()
+	})
 }
 
 // selections returns what to watch to hear of changes to objects, and of what
