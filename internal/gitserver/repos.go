@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -48,24 +49,32 @@ func (r Repos) Path(repo string) string { return filepath.Join(string(r), repo) 
 // object by its id, as GitHub does.
 func (r Repos) Create(repo string) error { return r.CreateAs(repo, SHA1) }
 
-// CreateAs is Create for a chosen hash.
+// CreateAs is Create for a chosen hash. It makes what `git init --bare` makes, but
+// for samples, and starts no process: tests make many repositories.
 func (r Repos) CreateAs(repo string, f Format) error {
-	if _, err := r.git(nil, "init", "-q", "--bare", "-b", "main", "--object-format="+string(f), r.Path(repo)); err != nil {
-		return err
+	for _, dir := range []string{"objects/info", "objects/pack", "refs/heads", "refs/tags", "info"} {
+		if err := os.MkdirAll(filepath.Join(r.Path(repo), dir), 0o755); err != nil {
+			return err
+		}
 	}
-	config, err := os.OpenFile(filepath.Join(r.Path(repo), "config"), os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		return err
+	version, extensions := 0, ""
+	if f != SHA1 {
+		version, extensions = 1, "[extensions]\n\tobjectformat = "+string(f)+"\n"
 	}
-	_, err = config.WriteString(`[uploadpack]
+	config := fmt.Sprintf(`[core]
+	repositoryformatversion = %d
+	filemode = true
+	bare = true
+%s[uploadpack]
 	allowFilter = true
 	allowAnySHA1InWant = true
 [http]
 	receivepack = true
 [gc]
 	auto = 0
-`)
-	return first(err, config.Close())
+`, version, extensions)
+	err := os.WriteFile(filepath.Join(r.Path(repo), "config"), []byte(config), 0o644)
+	return first(err, os.WriteFile(filepath.Join(r.Path(repo), "HEAD"), []byte("ref: refs/heads/main\n"), 0o644))
 }
 
 func first(a, b error) error {
@@ -164,15 +173,29 @@ func quote(name string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(name) + `"`
 }
 
+var fullID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+
 // Set points a ref, such as "refs/tags/v1", at a commit, or takes it away if
-// the commit is "".
+// the commit is "". Where the commit's whole id is given no process is started.
 func (r Repos) Set(repo, ref, commit string) error {
+	if path := filepath.Join(r.Path(repo), ref); strings.HasPrefix(ref, "refs/") && fullID.MatchString(commit) {
+		err := os.MkdirAll(filepath.Dir(path), 0o755)
+		return first(err, replace(path, []byte(commit+"\n")))
+	}
 	args := []string{"-C", r.Path(repo), "update-ref", ref, commit}
 	if commit == "" {
 		args = []string{"-C", r.Path(repo), "update-ref", "-d", ref}
 	}
 	_, err := r.git(nil, args...)
 	return err
+}
+
+// replace makes a file that others read whole, or as it was before.
+func replace(path string, data []byte) error {
+	if err := os.WriteFile(path+".lock", data, 0o644); err != nil { // as git names it
+		return err
+	}
+	return os.Rename(path+".lock", path)
 }
 
 // Tag makes an annotated tag.
