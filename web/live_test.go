@@ -147,13 +147,13 @@ func TestLostCluster(t *testing.T) {
 	})
 	lines := b.stream("/live")
 	st.world.Lose()
-	lines.event()
-	st.clock.pass(3 * time.Minute)
 	a := b.get("/")
 	for !strings.Contains(a.body, "refused") { // at first the connection is what was lost
 		lines.event()
 		a = b.get("/")
 	}
+	st.clock.pass(3 * time.Minute)
+	a = b.get("/")
 	for _, want := range []string{"/shop/web", `class="stale"`, "Kustomization: not as it is now, for 3m", "&lt;connection refused&gt;"} {
 		if !strings.Contains(a.body, want) {
 			t.Errorf("no %q in\n%s", want, a.body)
