@@ -25,11 +25,12 @@
 //
 // Package source names things that can move, a [source.Ref] such as a branch,
 // things that can't, a [source.Revision], and the tree at one, a
-// [source.Snapshot]. A [source.Historian] knows what led to a revision. A [source.Feed] is a source that is kept fresh. Its Shape is
-// how it wants its tree: Compose mounts parts of trees in each other, and Filter
-// leaves out what Flux's ignore rules leave out; neither copies anything. Package
-// source/unpack, on which several adapters stand, keeps the content of archives on
-// disk, once for all who use it, and reads it as trees.
+// [source.Snapshot]. A [source.Historian] knows what led to a revision. A
+// [source.Feed] is a source that is kept fresh. Its Shape is how it wants its tree:
+// Compose mounts parts of trees in each other, and Filter leaves out what Flux's
+// ignore rules leave out; neither copies anything. Package source/unpack, on which
+// several adapters stand, keeps the content of archives on disk, once for all who
+// use it, and reads it as trees.
 //
 // Package inventory is the set of objects that a unit has made. Package health
 // judges an object by what it says of itself; health/expr does so by
@@ -48,7 +49,8 @@
 // Package unit is one thing to be kept as Git says, which is what a
 // Kustomization asks for, and its Status: how far it got, and why no further.
 // Package cluster says what is needed of a cluster: get, list, watch, apply,
-// create, patch, delete, the logs of pods. Package report says what an event is, and who is told.
+// create, patch, delete, the logs of pods. Package report says what an event is,
+// and who is told.
 //
 // # Verbs
 //
@@ -77,8 +79,9 @@
 //     in as a GitHub App, and has ssh go by proxies. What led to a commit it
 //     fetches when somebody asks (log.go).
 //   - source/oci pulls images from registries, and has them prove who signed
-//     them; source/bucket has the objects in buckets, S3's, Azure's and Google's. What they have in
-//     common is in source/shared, which asks once for many, and source/web.
+//     them; source/bucket has the objects in buckets, S3's, Azure's and Google's.
+//     What they have in common is in source/shared, which asks once for many, and
+//     source/web.
 //   - source/artifact has the tarballs in which others hand out what they keep,
 //     as Flux's source-controller does, and hands out tarballs of what we keep.
 //   - render/plain renders directories of manifests, render/kustomize those
@@ -86,7 +89,8 @@
 //     processes of this program, within bounds of time and memory. There,
 //     render/sops decrypts what those two read and make, and render/substitute
 //     puts values for the names of variables in it. Some keys never leave Vault
-//     or a cloud, which is asked then; package cloud proves to clouds who asks.
+//     or a cloud, which is asked then; package cloud proves to clouds who asks, and
+//     remembers what they let in by until that is about to end.
 //     Who asks is a fact, and what lets them in is none: it comes by an escort.
 //   - cluster/kube is a cluster behind an API server; cluster/memory is one
 //     that answers as an API server does, for tests. Both pass
@@ -165,10 +169,11 @@
 // page has a file of its own, and a template of that name.
 //
 // Package cli is the command line: get, plan, why, tree, history, diff, trace, events,
-// logs, export, check, reconcile, suspend, resume, rollback, and run, which is the controller with its metrics, probes and lease. demo*.go is
-// `sane demo`, with its sample repository in cli/demo. Package bench measures a
-// controller, this one or another. cmd/sane is the only package that knows all
-// of them, and wires them together.
+// logs, export, check, reconcile, suspend, resume, rollback, and run, which is the
+// controller with its metrics, probes and lease. demo*.go is `sane demo`, with its
+// sample repository in cli/demo. Package bench measures a controller, this one or
+// another. cmd/sane is the only package that knows all of them, and wires them
+// together.
 //
 // Package devcluster, a module of its own, is a Kubernetes control plane in one
 // binary. The tests in scenario play with it and with the real program; those
