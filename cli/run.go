@@ -424,7 +424,9 @@ func (r *daemon) busy() float64 {
 // logger returns the log that the flags ask for.
 func (r *daemon) logger() (*slog.Logger, error) {
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(r.level)); err != nil {
+	if strings.EqualFold(r.level, "trace") { // Flux has it below debug
+		level = slog.LevelDebug
+	} else if err := level.UnmarshalText([]byte(r.level)); err != nil {
 		return nil, fmt.Errorf("--log-level %q: want debug, info, warn or error", r.level)
 	}
 	opts := &slog.HandlerOptions{Level: level}

@@ -166,8 +166,8 @@ func TestBadObject(t *testing.T) {
 	s.ready("apps", "") // by itself
 	s.unit("apps", "kubeConfig: {configMapRef: {name: cloud}}")
 	s.refused(s.unitID("apps"), "ReconciliationFailed", "configmap", "not found")
-	s.unit("apps", "decryption: {provider: sops, serviceAccountName: cloud}")
-	o := s.refused(s.unitID("apps"), "FeatureGateDisabled", "decryption.serviceAccountName")
+	s.unit("apps", "healthCheckExprs: [{apiVersion: v1, kind: ConfigMap, current: \"1 +\"}]")
+	o := s.refused(s.unitID("apps"), "InvalidCELExpression", "spec.healthCheckExprs")
 	if status, _, _ := condition(o, "Stalled"); status != "True" {
 		t.Error("not stalled")
 	}

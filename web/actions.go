@@ -114,6 +114,7 @@ var asked = map[string]struct{ says, done string }{
 	"reconcile": {"asked to look now", ""},
 	"restart":   {"asked to make its pods anew", "restarted"},
 	"delete":    {"asked to delete it", "deleted"},
+	"rollback":  {"asked to roll it back", ""},
 }
 
 // record has the journal keep what a viewer has asked for, with the unit that it

@@ -157,6 +157,9 @@ func TestSessions(t *testing.T) {
 	if a := b.get("/"); a.status != http.StatusSeeOther || !strings.HasPrefix(a.header.Get("Location"), "/login") {
 		t.Errorf("when the token is not accepted any more: %v", a)
 	}
+	if a := b.get("/login?to=%2F"); a.status != http.StatusOK || !strings.Contains(a.body, "Bearer token") {
+		t.Errorf("the way back in: %v", a)
+	}
 	if log := st.log.String(); strings.Contains(log, "ada's") || !strings.Contains(log, "user=ada") {
 		t.Errorf("the log has the token, or not who logged in:\n%s", log)
 	}

@@ -3,7 +3,6 @@ package web
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/object"
 )
 
@@ -138,13 +138,8 @@ func TestLostCluster(t *testing.T) {
 	if a := b.get("/"); a.status != 200 || !strings.Contains(a.body, "/shop/web") || strings.Contains(a.body, `class="stale"`) {
 		t.Fatal(a)
 	}
-	lost := fmt.Errorf("%w: dial tcp 192.0.2.1:6443: connect: <connection refused>", errors.New("get"))
-	st.world.Fail(func(op string, id object.ID) error {
-		if op == "list" || op == "watch" {
-			return lost
-		}
-		return nil
-	})
+	lost := fmt.Errorf("%w: dial tcp 192.0.2.1:6443: connect: <connection refused>", cluster.ErrUnavailable)
+	st.world.Fail(func(string, object.ID) error { return lost })
 	lines := b.stream("/live")
 	st.world.Lose()
 	a := b.get("/")

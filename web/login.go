@@ -35,7 +35,7 @@ func (s *Server) loginPages() {
 
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	to := local(r.FormValue("to"))
-	if _, ok := s.sessionOf(r); ok {
+	if x, ok := s.sessionOf(r); ok && s.recheck(r.Context(), x) == nil {
 		http.Redirect(w, r, to, http.StatusSeeOther)
 		return
 	}

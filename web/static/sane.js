@@ -74,6 +74,7 @@
         ended();
         return;
       }
+      if (r.status >= 500) throw new Error(r.statusText); // what is there is better
       const doc = new DOMParser().parseFromString(await r.text(), "text/html");
       const main = doc.querySelector("main");
       if (main && url === location.pathname + location.search) {
