@@ -329,8 +329,10 @@ func (r *daemon) lead(ctx context.Context, place *Place, says dialect.Dialect) e
 		stop = r.past.during(ctx, func(ctx context.Context) { r.past.journal.Follow(ctx, memory(place, says)) })
 	}
 	defer func() { stop() }()
+	began := r.now()
 	err := place.Lead(ctx, l, func(ctx context.Context) {
 		stop()
+		r.past.others = r.now().Sub(began) > l.Retry // somebody has led meanwhile
 		r.log.Info("leading", "lease", l.Namespace+"/"+l.Name)
 		kept = r.keep(ctx, place, says)
 	})
@@ -377,7 +379,7 @@ func (r *daemon) keep(ctx context.Context, place *Place, says dialect.Dialect) (
 	}
 	if j := r.past.journal; j != nil {
 		c.Sinks = append(c.Sinks, j)
-		defer r.past.during(ctx, func(ctx context.Context) { j.Keep(ctx, memory(place, says)) })()
+		defer r.past.during(ctx, func(ctx context.Context) { j.Keep(ctx, memory(place, says), r.past.others) })()
 	}
 	e, err := engine.New(c)
 	if err != nil {

@@ -21,6 +21,7 @@ type timeline struct {
 	size int // in MiB
 
 	journal *journal.Journal // nil if nothing is remembered
+	others  bool             // may have been told of what happened
 }
 
 func (t *timeline) flags(fs *pflag.FlagSet) {

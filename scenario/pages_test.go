@@ -8,6 +8,7 @@ import (
 
 	"github.com/sane-gitops/sane/internal/browser"
 	"github.com/sane-gitops/sane/internal/gitserver"
+	"github.com/sane-gitops/sane/object"
 )
 
 // TestPages: two people look at the same units, each as themselves: who may only
@@ -94,6 +95,22 @@ func TestPages(t *testing.T) {
 			t.Errorf("the comparison tells %q", w)
 		}
 	}
+
+	// Back to the first revision, in a commit of its own that is pushed.
+	owner.Open(site + s.page("shop") + "/rollback?to=" + first)
+	owner.UntilText("Make the commit and push it")
+	s.shot(owner, "rollback")
+	owner.Audit()
+	owner.Fill("form.approve input[name=reason]", "two was too many")
+	owner.Click("form.approve button")
+	owner.UntilText("The commit that goes back is pushed.")
+	s.until(s.id(deployments, "web"), "is as it was", func(o object.Object) bool {
+		return strings.Contains(string(o.JSON()), `"web:1"`)
+	})
+	s.until(s.unitID("shop"), "is at a commit of its own", func(o object.Object) bool {
+		rev := o.Text("status", "lastAppliedRevision")
+		return rev != first && rev != good
+	})
 
 	// A deletion that is held, and approved.
 	owner.Open(site + s.page("shop"))

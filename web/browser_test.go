@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/internal/browser"
+	"github.com/sane-gitops/sane/object"
 )
 
 // TestLooks draws the lists in all sizes and colours. SHOTS names a directory
@@ -30,6 +33,64 @@ func TestLooks(t *testing.T) {
 			}
 		}
 	}
+}
+
+// An open page says since when it is not as things are: while the cluster can't be
+// asked, and when the session is over. Then it goes on, or offers the login.
+func TestOpenPages(t *testing.T) {
+	st := shop(t, nil)
+	tab := browser.Start(t).Tab(t, 1280, 900, "light")
+	tab.Open(st.http.URL + "/enter?pass=" + pass)
+	tab.Open(st.http.URL + webUnit)
+	tab.Until(`document.documentElement.classList.contains("scripted") && !document.querySelector("[data-load]:not([data-loaded])")`)
+	tab.Excuse("503")
+	st.world.Fail(func(string, object.ID) error { return cluster.ErrUnavailable })
+	st.world.Lose()
+	tab.UntilText("what you see is from then")
+	if text := tab.Text(); !strings.Contains(text, "No answer since") || !strings.Contains(text, "What it has made") {
+		t.Errorf("without a cluster the page shows\n%s", text)
+	}
+	st.world.Fail(nil)
+	tab.Until(`document.getElementById("state").hidden`)
+
+	tab.Excuse("401")
+	tab.Clear()
+	st.world.SetStatus(webID, map[string]any{"conditions": []any{says("Ready", "False", "BuildFailed", "news")}})
+	tab.UntilText("Your session has ended")
+	if text := tab.Text(); strings.Contains(text, "news") || !strings.Contains(text, "Log in") {
+		t.Errorf("after the session the page shows\n%s", text)
+	}
+}
+
+// What a mouse can do, keys can: search, go down and up the rows, open one, go home.
+func TestKeys(t *testing.T) {
+	st := play(t, nil)
+	st.crowd(40)
+	tab := browser.Start(t).Tab(t, 1280, 900, "light")
+	tab.Open(st.http.URL + "/enter?pass=" + pass)
+	tab.Until(`document.documentElement.classList.contains("scripted")`)
+	const row = `[...document.querySelectorAll("[data-rows] tbody tr")].findIndex((r) => r.contains(document.activeElement))`
+	type step struct{ keys, then string }
+	press := func(all ...step) {
+		t.Helper()
+		for _, x := range all {
+			tab.Press(x.keys)
+			tab.Until(x.then)
+		}
+	}
+	press([]step{
+		{"j", row + " === 0"}, {"j", row + " === 1"}, {"k", row + " === 0"},
+		{"/", `document.activeElement.matches("[data-search]")`},
+	}...)
+	tab.Fill("[data-search]", "gateway")
+	tab.Until(`location.search === "?q=gateway" && document.querySelector("[data-rows] tbody tr").innerText.includes("gateway")`)
+	press([]step{
+		{"\x1b", `document.activeElement === document.body`},
+		{"j", row + " === 0"},
+		{"\r", `location.pathname.startsWith("/unit/") && document.documentElement.classList.contains("scripted")`},
+		{"gs", `location.pathname === "/sources" && document.documentElement.classList.contains("scripted")`},
+		{"gf", `location.pathname === "/" && document.documentElement.classList.contains("scripted")`},
+	}...)
 }
 
 // crowd fills the cluster with n units in all states.

@@ -447,10 +447,16 @@ func follow(ctx context.Context, c cluster.Watcher, sels []cluster.Selection, ch
 	g, ctx := errgroup.WithContext(ctx)
 	for _, sel := range sels {
 		g.Go(func() error {
-			listed := false
+			listed, lost := false, false
 			for ch, err := range c.Watch(ctx, sel) {
 				switch {
+				case errors.Is(err, cluster.ErrUnavailable) || errors.Is(err, cluster.ErrBusy):
+					lost = true
+					changed() // the page finds out that it can't be made anew
 				case err != nil:
+				case ch.Type == cluster.Following && lost:
+					lost = false
+					changed()
 				case ch.Type == cluster.Listed:
 					if listed { // its place was lost: there may be changes
 						changed()

@@ -42,12 +42,19 @@ func (m Memory) selections() []cluster.Selection {
 	return all
 }
 
-// Keep is Recall of what happened up to now, and again each time that a new file
-// had to be begun, until ctx is done.
-func (j *Journal) Keep(ctx context.Context, m Memory) {
-	for {
-		if err := j.Recall(ctx, m, j.c.Now()); err != nil && ctx.Err() == nil {
-			j.c.Log.Warn("journal: not all that happened is known", "error", err)
+// Keep is Recall of what happened up to now if others may have been told of it, or
+// if the file is empty, and each time that a new file had to be begun, until ctx is
+// done. To go on where one has stopped costs no request.
+func (j *Journal) Keep(ctx context.Context, m Memory, others bool) {
+	if !others {
+		known, err := j.Read(ctx, Query{Limit: 1})
+		others = err == nil && len(known.Entries) == 0
+	}
+	for ; ; others = true {
+		if others {
+			if err := j.Recall(ctx, m, j.c.Now()); err != nil && ctx.Err() == nil {
+				j.c.Log.Warn("journal: not all that happened is known", "error", err)
+			}
 		}
 		select {
 		case <-ctx.Done():

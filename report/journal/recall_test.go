@@ -184,13 +184,32 @@ func TestKeep(t *testing.T) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer stop()
-	all.Go(func() { j.Keep(ctx, w.memory()) })
+	all.Go(func() { j.Keep(ctx, w.memory(), false) })
 	want := "11:00 shop/web failed\n10:00 shop/web ready\n"
 	until(t, j, want)
 	if !j.renew(j.now()) {
 		t.Fatal("there is no new file")
 	}
 	until(t, j, want)
+}
+
+// To go on where one has stopped costs no request.
+func TestKeepAgain(t *testing.T) {
+	w := newWorld(t)
+	w.unit("web")
+	j := opened(t, Config{Path: t.TempDir() + "/journal.db"})
+	if err := j.Recall(t.Context(), w.memory(), j.c.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for _, others := range []bool{false, true} {
+		w.Cluster.ForgetCalls()
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		j.Keep(ctx, w.memory(), others)
+		if n := len(w.Cluster.Calls()); (n > 0) != others {
+			t.Errorf("others have been told, %v: %d requests", others, n)
+		}
+	}
 }
 
 // until waits for a journal to tell something.

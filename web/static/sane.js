@@ -101,7 +101,7 @@
 
   function lost() {
     since ??= new Date();
-    say("No connection since " + since.toLocaleTimeString() + ": what you see is from then.");
+    say("No answer since " + since.toLocaleTimeString() + ": what you see is from then.");
   }
 
   function ended() {
