@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/delay"
 	"github.com/sane-gitops/sane/object"
 )
 
@@ -35,7 +36,7 @@ func (d *Desk) Trees(ctx context.Context, id object.ID) iter.Seq2[*Node, error] 
 			if !yield(n, err) || err != nil {
 				return
 			}
-			if !pause(ctx, settling) {
+			if !delay.For(ctx, settling) {
 				return
 			}
 		}
@@ -211,15 +212,4 @@ func (g *garden) tend(f *forest, self cluster.Selection) bool {
 		}
 	}
 	return all
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }

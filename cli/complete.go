@@ -90,13 +90,18 @@ func (d *desk) namesOf(ctx context.Context, n ask.Noun, prefix string) []string 
 	return found
 }
 
-// listNames returns the names of selected objects; none if they can't be had
-// soon.
-func (d *desk) listNames(ctx context.Context, sel func(*Place) cluster.Selection) []string {
+// soon is ctx for as long as a shell waits. A completion may have none.
+func soon(ctx context.Context) (context.Context, context.CancelFunc) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	ctx, cancel := context.WithTimeout(ctx, completing)
+	return context.WithTimeout(ctx, completing)
+}
+
+// listNames returns the names of selected objects; none if they can't be had
+// soon.
+func (d *desk) listNames(ctx context.Context, sel func(*Place) cluster.Selection) []string {
+	ctx, cancel := soon(ctx)
 	defer cancel()
 	p, err := d.place()
 	if err != nil {
@@ -129,10 +134,7 @@ func (d *desk) completeWhy(cmd *cobra.Command, args []string, begun string) ([]s
 // objectNames returns the names of objects of the kind that goes by a word, with
 // a prefix.
 func (d *desk) objectNames(ctx context.Context, word, prefix string) []string {
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	ctx, cancel := context.WithTimeout(ctx, completing)
+	ctx, cancel := soon(ctx)
 	defer cancel()
 	at, err := d.place()
 	if err != nil {

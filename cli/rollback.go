@@ -401,10 +401,7 @@ func (d *desk) completeFlagRevision(cmd *cobra.Command, args []string, _ string)
 // revisionsOf returns the revisions that the status of a unit remembers, by the
 // beginnings of their ids: a shell may take the rest for several words.
 func (d *desk) revisionsOf(ctx context.Context, kind object.Kind, name string) []string {
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	ctx, cancel := context.WithTimeout(ctx, completing)
+	ctx, cancel := soon(ctx)
 	defer cancel()
 	p, err := d.place()
 	if err != nil {

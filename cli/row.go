@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -84,7 +83,7 @@ var unitColumns = []column{
 
 var feedColumns = []column{
 	{"URL", true, func(s subject) string { return s.feed.Remote.URL }},
-	{"REF", true, func(s subject) string { return refOf(s.feed) }},
+	{"REF", true, func(s subject) string { return s.feed.RefText() }},
 	{"SUSPENDED", true, pauseCell},
 }
 
@@ -106,18 +105,6 @@ func (s subject) left() string { return duration.HumanDuration(max(s.pause.Until
 func truth(b bool) string {
 	s := strconv.FormatBool(b)
 	return strings.ToUpper(s[:1]) + s[1:]
-}
-
-// refOf returns the part of a feed's ref that counts.
-func refOf(f source.Feed) string {
-	r := f.Ref
-	switch f.Remote.Type {
-	case "oci":
-		return cmp.Or(string(r.Digest), r.Semver, r.Tag, "latest")
-	case "bucket":
-		return path.Join(r.Name, r.Prefix)
-	}
-	return cmp.Or(r.Commit, r.Name, r.Semver, r.Tag, r.Branch, "master")
 }
 
 // sourceName returns "GitRepository/apps", with the namespace if it is another.

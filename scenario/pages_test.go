@@ -1,8 +1,6 @@
 package scenario
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -68,7 +66,7 @@ func TestPages(t *testing.T) {
 	owner.Until(state("progressing"))
 	owner.UntilText("ImagePullBackOff")
 	owner.Until(`document.querySelector("svg.tree g.box.is-failed")`)
-	s.shot(owner, "unit")
+	owner.Shot("unit")
 	good := s.push(map[string]string{
 		"shop/web.yaml":    deployment("web", "web:3", 2, ""),
 		"shop/secret.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: key, namespace: $NS}\nstringData: {password: second-to-none}\n",
@@ -99,7 +97,7 @@ func TestPages(t *testing.T) {
 	// Back to the first revision, in a commit of its own that is pushed.
 	owner.Open(site + s.page("shop") + "/rollback?to=" + first)
 	owner.UntilText("Make the commit and push it")
-	s.shot(owner, "rollback")
+	owner.Shot("rollback")
 	owner.Audit()
 	owner.Fill("form.approve input[name=reason]", "two was too many")
 	owner.Click("form.approve button")
@@ -202,11 +200,4 @@ func state(name string) string { return `document.querySelector(".title .state.i
 func short(rev string) string {
 	branch, hash, _ := strings.Cut(rev, "@sha1:")
 	return branch + "@" + hash[:8]
-}
-
-// shot takes a picture if SHOTS names a directory for it.
-func (s *scene) shot(tab *browser.Tab, name string) {
-	if dir := os.Getenv("SHOTS"); dir != "" {
-		tab.Shot(filepath.Join(dir, name+".png"))
-	}
 }

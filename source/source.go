@@ -3,10 +3,12 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"time"
 
 	"github.com/sane-gitops/sane/cloud"
@@ -214,6 +216,18 @@ type Feed struct {
 	Token      string // a new one asks to look now
 	Origin     string // what the content was made from, as whoever else keeps it says
 	Err        error  // why it can't be followed, as far as the object itself tells; nil if it can
+}
+
+// RefText returns the part of the feed's ref that counts, as its owner wrote it.
+func (f Feed) RefText() string {
+	r := f.Ref
+	switch f.Remote.Type {
+	case "oci":
+		return cmp.Or(string(r.Digest), r.Semver, r.Tag, "latest")
+	case "bucket":
+		return path.Join(r.Name, r.Prefix)
+	}
+	return cmp.Or(r.Commit, r.Name, r.Semver, r.Tag, r.Branch, "master")
 }
 
 // A Status is what became of a feed.

@@ -2,8 +2,6 @@ package web
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,37 +10,20 @@ import (
 	"github.com/sane-gitops/sane/object"
 )
 
-// TestLooks draws the lists in all sizes and colours. SHOTS names a directory
-// for pictures of them.
+// TestLooks draws the lists in all sizes and colours.
 func TestLooks(t *testing.T) {
 	st := play(t, nil)
 	st.crowd(500)
-	chrome := browser.Start(t)
-	for _, width := range []int64{360, 1280, 2560} {
-		for _, theme := range []string{"light", "dark"} {
-			tab := chrome.Tab(t, width, width*10/16+200, theme)
-			tab.Open(st.http.URL + "/enter?pass=" + pass)
-			for name, path := range map[string]string{"fleet": "/", "grouped": "/?group=namespace&q=a", "narrow": "/?state=failed&state=held"} {
-				tab.Open(st.http.URL + path)
-				tab.Until(`document.documentElement.classList.contains("scripted")`)
-				tab.Audit()
-				tab.Steady()
-				if dir := os.Getenv("SHOTS"); dir != "" {
-					tab.Shot(filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", name, width, theme)))
-				}
-			}
-		}
-	}
+	st.looked(browser.Start(t), map[string]string{"fleet": "/", "grouped": "/?group=namespace&q=a", "narrow": "/?state=failed&state=held"})
 }
 
 // An open page says since when it is not as things are: while the cluster can't be
 // asked, and when the session is over. Then it goes on, or offers the login.
 func TestOpenPages(t *testing.T) {
 	st := shop(t, nil)
-	tab := browser.Start(t).Tab(t, 1280, 900, "light")
-	tab.Open(st.http.URL + "/enter?pass=" + pass)
+	tab := st.tab(browser.Start(t), 1280, 900, "light")
 	tab.Open(st.http.URL + webUnit)
-	tab.Until(`document.documentElement.classList.contains("scripted") && !document.querySelector("[data-load]:not([data-loaded])")`)
+	tab.Until(whole)
 	tab.Excuse("503")
 	st.world.Fail(func(string, object.ID) error { return cluster.ErrUnavailable })
 	st.world.Lose()
@@ -66,9 +47,8 @@ func TestOpenPages(t *testing.T) {
 func TestKeys(t *testing.T) {
 	st := play(t, nil)
 	st.crowd(40)
-	tab := browser.Start(t).Tab(t, 1280, 900, "light")
-	tab.Open(st.http.URL + "/enter?pass=" + pass)
-	tab.Until(`document.documentElement.classList.contains("scripted")`)
+	tab := st.tab(browser.Start(t), 1280, 900, "light")
+	tab.Until(whole)
 	const row = `[...document.querySelectorAll("[data-rows] tbody tr")].findIndex((r) => r.contains(document.activeElement))`
 	type step struct{ keys, then string }
 	press := func(all ...step) {

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/sane-gitops/sane/delay"
 )
 
 const eventStream = "text/event-stream"
@@ -70,12 +72,13 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, v *viewer, follo
 	if !t.say("retry: 2000\n\n") {
 		return nil
 	}
-	s.tell(ctx, v, t, news)
+	relay(ctx, s, v, t, news, func(struct{}) bool { return t.say("event: change\ndata:\n\n") && delay.For(ctx, breath) })
 	return nil
 }
 
-// tell passes news on.
-func (s *Server) tell(ctx context.Context, v *viewer, t teller, news <-chan struct{}) {
+// relay passes on what comes to a viewer by say, which reports whether it was taken,
+// until it was not, or the viewer may not hear it any more.
+func relay[T any](ctx context.Context, s *Server, v *viewer, t teller, from <-chan T, say func(T) bool) {
 	pulse := time.NewTicker(beat)
 	defer pulse.Stop()
 	for ok := true; ok; {
@@ -84,23 +87,11 @@ func (s *Server) tell(ctx context.Context, v *viewer, t teller, news <-chan stru
 			return
 		case <-s.closing:
 			return
-		case <-news:
-			ok = t.say("event: change\ndata:\n\n") && rest(ctx, breath)
+		case x := <-from:
+			ok = say(x)
 		case <-pulse.C:
 			ok = s.recheck(ctx, v.session) == nil && t.say(": still here\n\n")
 		}
-	}
-}
-
-// rest waits, and reports whether it waited to the end.
-func rest(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
 	}
 }
 

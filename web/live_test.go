@@ -79,7 +79,11 @@ func TestSilentReader(t *testing.T) {
 		in := httptest.NewRecorder()
 		st.ServeHTTP(in, httptest.NewRequest("GET", "http://127.0.0.1/enter?pass="+pass, nil))
 		client, server := net.Pipe()
-		served := &http.Server{Handler: st}
+		left := make(chan struct{})
+		served := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			st.ServeHTTP(w, r)
+			close(left)
+		})}
 		go func() { _ = served.Serve(&oneConn{conn: server, done: make(chan struct{})}) }()
 		r := httptest.NewRequest("GET", "http://127.0.0.1/live", nil)
 		for _, c := range in.Result().Cookies() {
@@ -93,8 +97,11 @@ func TestSilentReader(t *testing.T) {
 		for i := range 1000 {
 			st.world.SetStatus(id, map[string]any{"lastAttemptedRevision": fmt.Sprint(i)})
 		}
-		time.Sleep(patience + time.Second)
-		synctest.Wait()
+		asked := time.Now()
+		<-left
+		if d := time.Since(asked); d > patience {
+			t.Errorf("it is let go of after %s", d)
+		}
 		if n := st.open(); n != 0 {
 			t.Errorf("%d streams are open to who reads nothing", n)
 		}

@@ -293,7 +293,7 @@ func (s *Server) followLogs(w http.ResponseWriter, r *http.Request, v *viewer) e
 	w.Header().Set("Content-Type", eventStream)
 	t := teller{w, http.NewResponseController(w)}
 	if t.say("retry: 2000\n\n") {
-		s.tellLines(ctx, v, t, lines)
+		relay(ctx, s, v, t, lines, func(l logLine) bool { return t.say(together(l, lines)) }) // many at once where there are many
 	}
 	return nil
 }
@@ -320,24 +320,6 @@ func (s *Server) listen(ctx context.Context, v *viewer, h hearing, x voice, sinc
 	select {
 	case out <- end:
 	case <-ctx.Done():
-	}
-}
-
-// tellLines passes lines on, many at once where there are many.
-func (s *Server) tellLines(ctx context.Context, v *viewer, t teller, lines <-chan logLine) {
-	pulse := time.NewTicker(beat)
-	defer pulse.Stop()
-	for ok := true; ok; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.closing:
-			return
-		case l := <-lines:
-			ok = t.say(together(l, lines))
-		case <-pulse.C:
-			ok = s.recheck(ctx, v.session) == nil && t.say(": still here\n\n")
-		}
 	}
 }
 

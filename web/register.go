@@ -10,6 +10,7 @@ import (
 
 	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/delay"
 	"github.com/sane-gitops/sane/object"
 )
 
@@ -54,7 +55,7 @@ func (g *register) run(ctx context.Context) {
 	g.mu.Lock()
 	g.lead = ctx
 	g.mu.Unlock()
-	for rest(ctx, time.Minute) {
+	for delay.For(ctx, time.Minute) {
 		g.mu.Lock()
 		if g.stop != nil && g.s.now().Sub(g.looked) > attention {
 			g.stop()
@@ -138,7 +139,7 @@ func (g *register) follow(ctx context.Context, k object.Kind, sh *shelf) {
 		if g.s.now().Sub(began) > maxPause {
 			pause = minPause
 		}
-		if !rest(ctx, pause) {
+		if !delay.For(ctx, pause) {
 			return
 		}
 		pause = min(2*pause, maxPause)

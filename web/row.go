@@ -119,7 +119,7 @@ func (s *Server) unitRow(x *row, o object.Object, u unit.Unit, c ask.Standing) {
 
 func (s *Server) feedRow(x *row, o object.Object, f source.Feed, c ask.Standing) {
 	st := s.c.Dialect.RecallFeed(o)
-	x.Revision, x.URL, x.Ref, x.Moved = st.Revision.Name, ask.PlainURL(f.Remote.URL), refOf(f), st.Since
+	x.Revision, x.URL, x.Ref, x.Moved = st.Revision.Name, ask.PlainURL(f.Remote.URL), f.RefText(), st.Since
 	x.Message = plainText(x.Message)
 	for _, part := range f.Include {
 		x.Includes = append(x.Includes, object.ID{Kind: s.kindNamed(part.Feed.Kind), Namespace: part.Feed.Namespace, Name: part.Feed.Name})
@@ -132,18 +132,6 @@ func (s *Server) feedRow(x *row, o object.Object, f source.Feed, c ask.Standing)
 	default:
 		x.State = stateOf(c)
 	}
-}
-
-// refOf returns the part of a feed's ref that counts.
-func refOf(f source.Feed) string {
-	r := f.Ref
-	switch f.Remote.Type {
-	case "oci":
-		return cmp.Or(string(r.Digest), r.Semver, r.Tag, "latest")
-	case "bucket":
-		return path.Join(r.Name, r.Prefix)
-	}
-	return cmp.Or(r.Commit, r.Name, r.Semver, r.Tag, r.Branch, "master")
 }
 
 // kindNamed returns the kind of the dialect with a name.

@@ -27,17 +27,8 @@ func (s *Server) sourcePages() {
 
 // A sourcePage is what the template of a source is given.
 type sourcePage struct {
-	*row
-	Noun       string // what its kind is called
-	State      string
-	Address    string
-	Form       string
-	Back       string // where forms come back to
-	Done       string // what has been done
-	Verdict    verdict
-	Pause      *pause // nil if it is not suspended
-	May        bool   // the viewer may change it
-	Spans      []choice
+	subject
+	May        bool // the viewer may change it
 	Every      string
 	Fetched    when
 	Artifact   artifact
@@ -86,11 +77,9 @@ func (s *Server) source(w http.ResponseWriter, r *http.Request, v *viewer, o obj
 func (s *Server) sourcePage(ctx context.Context, v *viewer, o object.Object, at *url.URL) (*sourcePage, error) {
 	id, st := o.ID(), s.c.Dialect.RecallFeed(o)
 	p := &sourcePage{
-		row: s.rowOf(o), Noun: id.Kind.Name, Address: s.address(id), Back: backOf(at), Done: doneSays[at.Query().Get("done")],
-		Form: s.seal.token(v.session.ID), Spans: spans, Fetched: s.when(st.Since), Signed: st.Signed, Origin: st.Origin,
+		subject: s.subjectOf(v, o, at), Fetched: s.when(st.Since), Signed: st.Signed, Origin: st.Origin,
 		Artifact: artifactOf(o), Conditions: s.conditions(o),
 	}
-	p.State = p.row.State.String()
 	f, err := s.feedOf(o)
 	if err == nil {
 		p.Every = took(f.Every)
@@ -103,9 +92,6 @@ func (s *Server) sourcePage(ctx context.Context, v *viewer, o object.Object, at 
 	}
 	for _, part := range p.row.Includes {
 		p.Includes = append(p.Includes, s.thing(part))
-	}
-	if s.c.Language.Paused(o) {
-		p.Pause = s.pauseOf(o)
 	}
 	if p.Revision != "" {
 		p.Load = p.Address + "/log?" + query("of", keyFor(p.Revision))

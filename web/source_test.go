@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -147,25 +145,11 @@ func TestLooksOfASource(t *testing.T) {
 	st := shop(t, nil)
 	st.crowd(100)
 	chrome := browser.Start(t)
-	for _, width := range []int64{360, 1280} {
-		tab := chrome.Tab(t, width, 1000, "light")
-		tab.Open(st.http.URL + "/enter?pass=" + pass)
-		for name, path := range map[string]string{"sources": "/sources", "source": appsSource, "commits": appsSource + "/log"} {
-			tab.Open(st.http.URL + path)
-			tab.Until(`document.documentElement.classList.contains("scripted")`)
-			if name == "source" {
-				tab.Until(`document.querySelector("#log[data-loaded] .commits")`)
-			}
-			tab.Audit()
-			tab.Steady()
-			if dir := os.Getenv("SHOTS"); dir != "" {
-				tab.Shot(filepath.Join(dir, fmt.Sprintf("%s-%d.png", name, width)))
-			}
-		}
-	}
+	st.looked(chrome, map[string]string{"sources": "/sources", "source": appsSource, "commits": appsSource + "/log"})
 	// What becomes of it is seen without a reload.
-	tab := chrome.Tab(t, 1280, 1000, "dark")
-	tab.Open(st.http.URL + "/enter?pass=" + pass)
+	tab := st.tab(chrome, 1280, 1000, "dark")
+	tab.Open(st.http.URL + appsSource)
+	tab.Until(`document.querySelector("#log[data-loaded] .commits")`)
 	tab.Open(st.http.URL + appsSource)
 	tab.Until(`document.querySelector(".state.is-ready")`)
 	st.apply(sourceBody("shop", "apps", says("Ready", "False", "GitOperationFailed", "the server is gone")))

@@ -19,6 +19,7 @@ import (
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/cluster/memory"
 	"github.com/sane-gitops/sane/dialect/flux"
+	"github.com/sane-gitops/sane/internal/browser"
 	"github.com/sane-gitops/sane/object"
 )
 
@@ -274,4 +275,33 @@ func (b *caller) form() string {
 	_, rest, _ := strings.Cut(b.get("/").body, `name="form" value="`)
 	form, _, _ := strings.Cut(rest, `"`)
 	return form
+}
+
+// looked opens pages by name in all sizes and colours, and fails for what keeps
+// people from using them, and for what moves by itself.
+func (st *stage) looked(chrome *browser.Browser, pages map[string]string) {
+	st.t.Helper()
+	for _, width := range []int64{360, 1280, 2560} {
+		for _, theme := range []string{"light", "dark"} {
+			tab := st.tab(chrome, width, width*10/16+400, theme)
+			for name, path := range pages {
+				tab.Open(st.http.URL + path)
+				tab.Until(whole)
+				tab.Audit()
+				tab.Steady()
+				tab.Shot(fmt.Sprintf("%s-%d-%s", name, width, theme))
+			}
+		}
+	}
+}
+
+// whole is an expression that all of a page is there, and its script runs.
+const whole = `document.documentElement.classList.contains("scripted") && !document.querySelector("[data-load]:not([data-loaded])")`
+
+// tab returns a tab of somebody who has shown the pass.
+func (st *stage) tab(chrome *browser.Browser, width, height int64, theme string) *browser.Tab {
+	st.t.Helper()
+	tab := chrome.Tab(st.t, width, height, theme)
+	tab.Open(st.http.URL + "/enter?pass=" + pass)
+	return tab
 }

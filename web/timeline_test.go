@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -201,23 +199,8 @@ func TestTimelineLooks(t *testing.T) {
 		st.befalls(5+i, webID, report.Facts{Kind: k, Revision: newRev, Who: "grace", Changes: []report.Change{{ID: deployID, Done: "configured"}}}, "a message that is long enough to be broken into lines where there is not much room for it "+hostile)
 	}
 	chrome := browser.Start(t)
-	for _, width := range []int64{360, 1280, 2560} {
-		for _, theme := range []string{"light", "dark"} {
-			tab := chrome.Tab(t, width, width*10/16+200, theme)
-			tab.Open(st.http.URL + "/enter?pass=" + pass)
-			for name, path := range map[string]string{"timeline": "/timeline", "narrow": "/timeline?what=drift&q=web", "none": "/timeline?q=nowhere"} {
-				tab.Open(st.http.URL + path)
-				tab.Until(`document.documentElement.classList.contains("scripted")`)
-				tab.Audit()
-				tab.Steady()
-				if dir := os.Getenv("SHOTS"); dir != "" {
-					tab.Shot(filepath.Join(dir, fmt.Sprintf("past-%s-%d-%s.png", name, width, theme)))
-				}
-			}
-		}
-	}
-	tab := chrome.Tab(t, 1280, 900, "light")
-	tab.Open(st.http.URL + "/enter?pass=" + pass)
+	st.looked(chrome, map[string]string{"timeline": "/timeline", "past": "/timeline?what=drift&q=web", "nothing": "/timeline?q=nowhere"})
+	tab := st.tab(chrome, 1280, 900, "light")
 	tab.Open(st.http.URL + "/timeline?what=held")
 	tab.Until(`document.documentElement.classList.contains("scripted") && document.querySelector(".past")`)
 	st.befalls(90, webID, report.Facts{Kind: report.Held}, "what nobody expected")

@@ -34,18 +34,10 @@ func (s *Server) unitPages() {
 
 // A unitPage is what the unit's template is given.
 type unitPage struct {
-	*row
-	Noun      string // what its kind is called
-	State     string
-	Address   string
-	Form      string
-	Back      string // where forms come back to
-	Done      string // what has been done
-	Verdict   verdict
+	subject
 	Tree      *treeView
 	TreeErr   string
 	Facts     unitFacts
-	Pause     *pause // nil if it is not suspended
 	Held      string // what would be approved; "" if nothing is held
 	History   []attempt
 	Drift     []drift
@@ -55,7 +47,6 @@ type unitPage struct {
 	Before    []neighbour // it comes after them
 	After     []neighbour // they come after it
 	May       may
-	Spans     []choice // for how long it can be suspended
 	Afar      bool
 	PlanKey   string // another one when there may be another plan
 }
@@ -100,6 +91,33 @@ type neighbour struct {
 // spans are for how long something can be suspended.
 var spans = []choice{{"", "until somebody resumes it"}, {"30m", "30 minutes"}, {"2h", "2 hours"}, {"8h", "8 hours"}, {"24h", "a day"}, {"168h", "a week"}}
 
+// A subject is what the pages of units and of sources tell and offer alike.
+type subject struct {
+	*row
+	Noun    string // what its kind is called
+	State   string
+	Address string
+	Form    string
+	Back    string // where forms come back to
+	Done    string // what has been done
+	Verdict verdict
+	Pause   *pause   // nil if it is not suspended
+	Spans   []choice // for how long it can be suspended
+}
+
+// subjectOf returns all of it but the verdict. at is where the page is.
+func (s *Server) subjectOf(v *viewer, o object.Object, at *url.URL) subject {
+	x := subject{
+		row: s.rowOf(o), Noun: o.ID().Kind.Name, Address: s.address(o.ID()), Form: s.seal.token(v.session.ID),
+		Back: backOf(at), Done: doneSays[at.Query().Get("done")], Spans: spans,
+	}
+	x.State = x.row.State.String()
+	if s.c.Language.Paused(o) {
+		x.Pause = s.pauseOf(o)
+	}
+	return x
+}
+
 // unit shows a unit: at once, by what the API server tells. What takes longer the
 // page asks for later.
 func (s *Server) unit(w http.ResponseWriter, r *http.Request, v *viewer, o object.Object) error {
@@ -120,10 +138,8 @@ func (s *Server) unit(w http.ResponseWriter, r *http.Request, v *viewer, o objec
 func (s *Server) unitPage(ctx context.Context, v *viewer, o object.Object, u unit.Unit, at *url.URL) (*unitPage, error) {
 	id := o.ID()
 	p := &unitPage{
-		row: s.rowOf(o), Noun: id.Kind.Name, Address: s.address(id), Back: backOf(at), Done: doneSays[at.Query().Get("done")],
-		Form: s.seal.token(v.session.ID), History: s.history(o), Spans: spans, Afar: afar(u),
+		subject: s.subjectOf(v, o, at), History: s.history(o), Afar: afar(u),
 	}
-	p.State = p.row.State.String()
 	var answer *ask.Answer
 	var tree *ask.Node
 	var src object.Object
@@ -167,9 +183,6 @@ func (s *Server) unitPage(ctx context.Context, v *viewer, o object.Object, u uni
 	p.PlanKey = keyFor(o.Generation(), p.row.Revision, p.Tries, p.row.Reason, p.Facts.SourceAt)
 	if held := s.heldOf(o); held != nil {
 		p.Held = string(held.Approval)
-	}
-	if s.c.Language.Paused(o) {
-		p.Pause = s.pauseOf(o)
 	}
 	return p, nil
 }

@@ -6,8 +6,6 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -353,8 +351,7 @@ func TestFollowedLogs(t *testing.T) {
 	one := object.ID{Kind: podKind, Namespace: "shop", Name: "web-6797f58d-khx80"}
 	other := object.ID{Kind: podKind, Namespace: "shop", Name: "web-6797f58d-khx81"}
 	st.world.Say(one, "main", "began")
-	tab := browser.Start(t).Tab(t, 1280, 900, "light")
-	tab.Open(st.http.URL + "/enter?pass=" + pass)
+	tab := st.tab(browser.Start(t), 1280, 900, "light")
 	tab.Open(st.http.URL + "/object/Deployment.apps/shop/web/logs")
 	tab.UntilText("began")
 	st.world.Say(one, "main", "GET /cart 200 "+hostile)
@@ -377,23 +374,8 @@ func TestLooksOfAUnit(t *testing.T) {
 	for i := range 60 {
 		st.world.Say(pod, "main", fmt.Sprintf("GET /cart/%d 200 %dms", i, i*7%40))
 	}
-	chrome := browser.Start(t)
-	for _, width := range []int64{360, 1280, 2560} {
-		for _, theme := range []string{"light", "dark"} {
-			tab := chrome.Tab(t, width, width*10/16+400, theme)
-			tab.Open(st.http.URL + "/enter?pass=" + pass)
-			for name, path := range map[string]string{
-				"unit": webUnit, "object": "/object/Deployment.apps/shop/web", "secret": "/object/Secret/shop/key", "logs": "/object/Deployment.apps/shop/web/logs",
-				"compare": webUnit + "/compare?" + query("from", oldRev, "to", newRev),
-			} {
-				tab.Open(st.http.URL + path)
-				tab.Until(`document.documentElement.classList.contains("scripted") && !document.querySelector("[data-load]:not([data-loaded])")`)
-				tab.Audit()
-				tab.Steady()
-				if dir := os.Getenv("SHOTS"); dir != "" {
-					tab.Shot(filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", name, width, theme)))
-				}
-			}
-		}
-	}
+	st.looked(browser.Start(t), map[string]string{
+		"unit": webUnit, "object": "/object/Deployment.apps/shop/web", "secret": "/object/Secret/shop/key", "logs": "/object/Deployment.apps/shop/web/logs",
+		"compare": webUnit + "/compare?" + query("from", oldRev, "to", newRev),
+	})
 }

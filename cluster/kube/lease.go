@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/delay"
 	"github.com/sane-gitops/sane/object"
 )
 
@@ -45,7 +46,7 @@ func Lead(ctx context.Context, c cluster.Cluster, l Lease, run func(context.Cont
 		if errors.Is(err, cluster.ErrForbidden) && first {
 			return err
 		}
-		if !sleep(ctx, l.Retry) {
+		if !delay.For(ctx, l.Retry) {
 			return nil
 		}
 	}
@@ -80,7 +81,7 @@ func (h *holder) lead(ctx context.Context, run func(context.Context)) error {
 // so to lost.
 func (h *holder) renew(ctx context.Context, lost context.CancelCauseFunc) {
 	last := time.Now()
-	for sleep(ctx, h.Retry) {
+	for delay.For(ctx, h.Retry) {
 		try, done := context.WithDeadline(ctx, last.Add(h.Deadline))
 		got, err := h.take(try)
 		done()

@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/delay"
 )
 
 // A wire carries requests to an API server.
@@ -66,7 +67,7 @@ func newWire(config *rest.Config, opts Options) (*wire, error) {
 	}
 	w := &wire{
 		base: strings.TrimRight(base.String(), "/"), http: client,
-		timeout: opts.Timeout, observe: opts.Observe, sleep: sleep,
+		timeout: opts.Timeout, observe: opts.Observe, sleep: delay.For,
 	}
 	if w.timeout == 0 {
 		w.timeout = 30 * time.Second
@@ -245,18 +246,6 @@ func retryAfter(err error) (time.Duration, bool) {
 
 // jitter returns d or up to a fifth more.
 func jitter(d time.Duration) time.Duration { return d + rand.N(d/5+1) }
-
-// sleep waits and reports whether it waited to the end.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
-}
 
 // explain returns err without what says nothing: that the caller has gone is
 // said as such, and the URL is left out.

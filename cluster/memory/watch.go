@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/delay"
 	"github.com/sane-gitops/sane/object"
 )
 
@@ -35,7 +36,7 @@ func (c *Cluster) Watch(ctx context.Context, sel cluster.Selection) iter.Seq2[cl
 			if err == nil || ctx.Err() != nil || !yield(cluster.Change{}, err) || final(err) {
 				return
 			}
-			if !wait(ctx, time.Second) {
+			if !delay.For(ctx, time.Second) {
 				return
 			}
 		}
@@ -44,17 +45,6 @@ func (c *Cluster) Watch(ctx context.Context, sel cluster.Selection) iter.Seq2[cl
 
 func final(err error) bool {
 	return errors.Is(err, cluster.ErrNoKind) || errors.Is(err, cluster.ErrForbidden)
-}
-
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }
 
 // resume makes a watcher, or lets one go on where its connection was lost.

@@ -16,7 +16,7 @@ const module = "github.com/sane-gitops/sane/"
 // layers lists packages from the bottom up. A package may import only packages
 // in layers below its own; "p/*" stands for the directories in p.
 var layers = [][]string{
-	{"digest", "fault", "cloud"},
+	{"digest", "fault", "delay", "cloud"},
 	{"object"},
 	{"trace", "inventory", "health"},
 	{"source", "health/expr"},

@@ -273,12 +273,18 @@ func (tab *Tab) sight() string {
 	return text
 }
 
-// Shot writes what is to be seen to a PNG file.
-func (tab *Tab) Shot(file string) {
+// Shot writes what is to be seen to NAME.png in the directory that the environment
+// variable SHOTS names. Without one it does nothing.
+func (tab *Tab) Shot(name string) {
 	tab.t.Helper()
+	dir := os.Getenv("SHOTS")
+	if dir == "" {
+		return
+	}
+	file := filepath.Join(dir, name+".png")
 	var png []byte
 	tab.Do(chromedp.CaptureScreenshot(&png))
-	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
 		tab.t.Fatal(err)
 	}
 	if err := os.WriteFile(file, png, 0o666); err != nil {

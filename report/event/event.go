@@ -20,6 +20,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/delay"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/report"
 )
@@ -107,7 +108,7 @@ func (s *Sink) Dropped() int64 { return s.dropped.Load() }
 // Run writes events until ctx is done. Then it writes and counts what waits, for
 // a few seconds at most.
 func (s *Sink) Run(ctx context.Context) error {
-	late, stop := grace(ctx, 5*time.Second)
+	late, stop := delay.Grace(ctx, 5*time.Second)
 	defer stop()
 	tick := time.NewTicker(s.Flush)
 	defer tick.Stop()
@@ -125,16 +126,6 @@ func (s *Sink) Run(ctx context.Context) error {
 			return nil
 		}
 	}
-}
-
-// grace returns a context that ends a while after ctx does.
-func grace(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		wait(late, d)
-		cancel()
-	})
-	return late, func() { stop(); cancel() }
 }
 
 // note writes a new event, or counts one that was there.
@@ -219,20 +210,9 @@ func (s *Sink) try(ctx context.Context, do func() error) error {
 		if !passing || n == attempts {
 			return err
 		}
-		if err := wait(ctx, time.Second<<n); err != nil {
-			return err
+		if !delay.For(ctx, time.Second<<n) {
+			return ctx.Err()
 		}
-	}
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/sane-gitops/sane/delay"
 	"github.com/sane-gitops/sane/report"
 )
 
@@ -84,7 +85,7 @@ func (s *Sink) Dropped() int64 { return s.dropped.Load() }
 // Run posts events, one at a time and in order, until ctx is done. Then it
 // posts those that wait, for a few seconds at most.
 func (s *Sink) Run(ctx context.Context) error {
-	late, stop := grace(ctx, 5*time.Second)
+	late, stop := delay.Grace(ctx, 5*time.Second)
 	defer stop()
 	for {
 		select {
@@ -97,16 +98,6 @@ func (s *Sink) Run(ctx context.Context) error {
 			return nil
 		}
 	}
-}
-
-// grace returns a context that ends a while after ctx does.
-func grace(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		wait(late, d)
-		cancel()
-	})
-	return late, func() { stop(); cancel() }
 }
 
 // send posts e until it is accepted, refused, or was tried often enough.
@@ -123,7 +114,7 @@ func (s *Sink) send(ctx context.Context, e report.Event) {
 		if again, err = s.post(ctx, body); err == nil {
 			return
 		}
-		if !again || n == s.Attempts || !wait(ctx, time.Second<<(n-1)) {
+		if !again || n == s.Attempts || !delay.For(ctx, time.Second<<(n-1)) {
 			break
 		}
 	}
@@ -159,17 +150,6 @@ func bare(err error) error {
 		return e.Err
 	}
 	return err
-}
-
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // A wire is an event as it is posted.
