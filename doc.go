@@ -158,7 +158,8 @@
 // Package ask answers what people ask of a cluster, by their own rights: why a thing
 // is as it is, where it comes from, what a unit wants, what it would change, and where
 // its files are put back to what they were; what led to a source's revision (log.go),
-// and whether a cluster is fit for the program (check.go).
+// and whether a cluster is fit for the program (check.go). Of a unit that is kept in
+// another cluster it asks there (away.go).
 // Package web/draw lays trees of objects out for the eye.
 //
 // # Programs

@@ -16,6 +16,7 @@ import (
 	"github.com/sane-gitops/sane/engine"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/unit"
 )
 
 // A Desk is where questions are asked. All fields must be set, but for those that
@@ -30,6 +31,11 @@ type Desk struct {
 	// Secret with a password, where that may be more than whoever asks may see.
 	// What it says is not told. nil means Cluster.
 	References cluster.Reader
+
+	// Remote connects to another cluster in which a unit is kept, by what whoever
+	// asks may read. It returns the same one for the same place. nil means that no
+	// other is asked.
+	Remote func(unit.Place) (cluster.Cluster, error)
 
 	// Equip returns what it takes to read repositories. It is called when a
 	// question needs that, and put back with the Reading.
@@ -51,6 +57,7 @@ type Language struct {
 	Nouns    []Noun
 	Request  string   // the annotation that asks for a look now
 	Pause    []string // the path of the field that says to leave alone
+	Away     []string // the path of the field that names another cluster to keep it in
 	Approve  string   // the annotation that approves of what is held
 	Approver string   // the annotation that says who does; "" if there is none
 	Gates    []string // features that only a controller can be without

@@ -18,7 +18,7 @@ import (
 // refers to, so that the same two give the same plan wherever it is made.
 func (p *Reading) Between(ctx context.Context, o object.Object, from, to At) (engine.Preview, error) {
 	v := engine.Preview{Live: make(map[object.ID]object.Object), Would: make(map[object.ID]object.Object)}
-	u, err := p.unitOf(ctx, o)
+	u, err := p.wisher(ctx, o)
 	if err != nil {
 		return v, err
 	}

@@ -392,7 +392,7 @@ func (c *checkup) unit(ctx context.Context, id object.ID, u unit.Unit, feeds, un
 		c.find(Bad, about, u.Target.Err.Error(), "mend spec.kubeConfig, or what it refers to")
 	}
 	namespace, name, ok := strings.Cut(strings.TrimPrefix(u.Target.As, "system:serviceaccount:"), ":")
-	if !ok || u.Target.Kubeconfig != "" {
+	if !ok || afar(u) {
 		return
 	}
 	account := object.ID{Kind: object.Kind{Name: "ServiceAccount"}, Namespace: namespace, Name: name}

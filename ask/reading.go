@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/engine"
@@ -75,7 +76,7 @@ func (p *Reading) equip() error {
 		}
 	}
 	p.keep, err = engine.New(engine.Config{
-		Cluster: p.Cluster, Sources: p.gear.Sources, Renderer: p.gear.Renderer, Dialect: p.Dialect, Log: p.Log,
+		Cluster: p.Cluster, Remote: p.Remote, Sources: p.gear.Sources, Renderer: p.gear.Renderer, Dialect: p.Dialect, Log: p.Log,
 	})
 	return err
 }
@@ -96,7 +97,7 @@ func (p *Reading) Plan(ctx context.Context, o object.Object) (engine.Preview, er
 
 // Wanted returns what the unit that o asks for wants to be there.
 func (p *Reading) Wanted(ctx context.Context, o object.Object) (engine.Wants, error) {
-	u, err := p.unitOf(ctx, o)
+	u, err := p.wisher(ctx, o)
 	if err != nil {
 		return engine.Wants{}, err
 	}
@@ -124,6 +125,18 @@ func (p *Reading) unitOf(ctx context.Context, o object.Object) (unit.Unit, error
 		return unit.Unit{}, errors.New("it is no unit")
 	}
 	return asked.Units[0], asked.Units[0].Err
+}
+
+// wisher returns the unit that o asks for, for who wants to know what it wants: that
+// takes nothing of another cluster that it is kept in, and no right to get in there.
+func (p *Reading) wisher(ctx context.Context, o object.Object) (unit.Unit, error) {
+	u, err := p.unitOf(ctx, o)
+	if len(p.Language.Away) > 0 && errors.Is(err, cluster.ErrForbidden) {
+		if u, err2 := p.unitOf(ctx, o.Without(p.Language.Away...)); err2 == nil {
+			return u, nil
+		}
+	}
+	return u, err
 }
 
 // tree returns what stands for the tree of a unit's source.

@@ -183,7 +183,7 @@ func CommitID(revision string) string {
 // Reads returns what is read of its source's tree to make what the unit wants that
 // o asks for.
 func (p *Reading) Reads(ctx context.Context, o object.Object) (trace.Log, error) {
-	u, err := p.unitOf(ctx, o)
+	u, err := p.wisher(ctx, o)
 	if err != nil {
 		return nil, err
 	}

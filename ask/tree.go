@@ -55,9 +55,9 @@ func (n *Node) Worst() health.Status {
 
 // Tree returns what the unit that o asks for has made, and what that has made in
 // turn. It takes a list for each kind and namespace, and a few questions after what
-// these do not have. Objects in other clusters are named, and not looked at.
+// these do not have. Objects in a cluster that can't be asked are named.
 func (d *Desk) Tree(ctx context.Context, o object.Object) (*Node, error) {
-	f, err := d.plant(o)
+	f, err := d.plant(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -65,11 +65,12 @@ func (d *Desk) Tree(ctx context.Context, o object.Object) (*Node, error) {
 	return f.grow(ctx), nil
 }
 
-// A forest is what a tree is grown from.
+// A forest is what a tree is grown from. Its desk asks where the unit's objects are.
 type forest struct {
 	*asking
 	root  object.Object
 	unit  unit.Unit
+	away  error // why nothing can be asked of where its objects are; nil if it can
 	judge *expr.Judge
 	owned inventory.Set
 
@@ -79,7 +80,7 @@ type forest struct {
 }
 
 // plant begins a tree of the unit that o asks for.
-func (d *Desk) plant(o object.Object) (*forest, error) {
+func (d *Desk) plant(ctx context.Context, o object.Object) (*forest, error) {
 	asked, err := d.Dialect.Read(o, Nothing{})
 	switch {
 	case err != nil:
@@ -87,12 +88,16 @@ func (d *Desk) plant(o object.Object) (*forest, error) {
 	case len(asked.Units) == 0:
 		return nil, fmt.Errorf("%s is no unit", o.ID())
 	}
+	there := *d
 	f := &forest{
-		asking: &asking{Desk: d, answer: new(Answer)}, root: o, unit: asked.Units[0], owned: d.Dialect.RecallUnit(o).Owned,
+		asking: &asking{Desk: &there, answer: new(Answer)}, root: o, unit: asked.Units[0], owned: d.Dialect.RecallUnit(o).Owned,
 		seen: make(map[object.ID]object.Object), blind: make(map[scope]string), covered: make(map[scope]bool),
 	}
 	if f.judge, err = expr.New(f.unit.Rules); err != nil {
 		f.unknown("health by the expressions of %s: %v", f.unit.Name, err)
+	}
+	if afar(f.unit) {
+		there.Cluster, f.away = d.Where(ctx, o)
 	}
 	return f, nil
 }
@@ -186,7 +191,7 @@ func (f *forest) bare(k object.Kind) bool { return quiet(k, f.unit) || k == endp
 
 // gather looks at all objects.
 func (f *forest) gather(ctx context.Context) {
-	if afar(f.unit) {
+	if f.away != nil {
 		return
 	}
 	for _, sel := range f.selections() {
@@ -276,8 +281,8 @@ func (f *forest) grow(ctx context.Context) *Node {
 		root.Below = append(root.Below, f.branch(id, made))
 	}
 	switch {
-	case afar(f.unit) && len(f.owned) > 0:
-		f.unknown("the objects of %s: they are in another cluster; ask there", f.unit.Name)
+	case f.away != nil && len(f.owned) > 0:
+		f.unknown("the objects of %s: %v", f.unit.Name, f.away)
 	case ctx.Err() != nil:
 		f.unknown("all that comes after: %v", ctx.Err())
 	}
@@ -371,7 +376,7 @@ func (f *forest) node(id object.ID, o object.Object) *Node {
 func (f *forest) absentNode(n *Node) {
 	_, hidden := f.blind[scopeOf(n.ID)]
 	switch {
-	case afar(f.unit):
+	case f.away != nil:
 		n.Health, n.Why = health.Unknown, "it is in another cluster"
 	case hidden:
 		n.Health, n.Why = health.Unknown, "it can't be seen"

@@ -23,10 +23,10 @@ const settling = 100 * time.Millisecond
 func (d *Desk) Trees(ctx context.Context, id object.ID) iter.Seq2[*Node, error] {
 	return func(yield func(*Node, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
-		g := &garden{Desk: d, ctx: ctx, beds: make(map[cluster.Selection]*bed), news: make(chan struct{}, 1)}
+		g := &garden{Desk: d, ctx: ctx, beds: make(map[plot]*bed), news: make(chan struct{}, 1)}
 		defer g.watching.Wait()
 		defer cancel()
-		self := cluster.Selection{Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}
+		self := plot{d.Cluster, cluster.Selection{Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}}
 		g.watch(self)
 		for g.wait() {
 			n, err := g.look(id, self)
@@ -51,7 +51,13 @@ type garden struct {
 	news     chan struct{} // holds a token if there is some
 
 	mu   sync.Mutex
-	beds map[cluster.Selection]*bed // guarded by mu
+	beds map[plot]*bed // guarded by mu
+}
+
+// A plot is what one watch is of.
+type plot struct {
+	at cluster.Cluster
+	cluster.Selection
 }
 
 // A bed is what one watch has told.
@@ -79,18 +85,18 @@ func (g *garden) rouse() {
 	}
 }
 
-// watch watches a selection, unless it does so already.
-func (g *garden) watch(sel cluster.Selection) {
+// watch watches a plot, unless it does so already.
+func (g *garden) watch(p plot) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.beds[sel] != nil {
+	if g.beds[p] != nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(g.ctx)
 	b := &bed{stop: cancel}
-	g.beds[sel] = b
+	g.beds[p] = b
 	g.watching.Go(func() {
-		for change, err := range g.Cluster.Watch(ctx, sel) {
+		for change, err := range p.at.Watch(ctx, p.Selection) {
 			g.mu.Lock()
 			told := b.hear(change, err)
 			g.mu.Unlock()
@@ -135,24 +141,26 @@ func (b *bed) hear(c cluster.Change, err error) bool {
 func (b *bed) known() bool { return b != nil && (b.objects != nil || b.err != nil) }
 
 // look returns the tree as it stands; nil if not all is known yet.
-func (g *garden) look(id object.ID, self cluster.Selection) (*Node, error) {
+func (g *garden) look(id object.ID, self plot) (*Node, error) {
 	o, known, err := g.root(id, self)
 	if err != nil || !known {
 		return nil, err
 	}
-	f, err := g.plant(o)
+	f, err := g.plant(g.ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	if !afar(f.unit) && !g.tend(f, self) {
-		return nil, nil
+	if f.away == nil {
+		if !g.tend(f, self) {
+			return nil, nil
+		}
+		f.search(g.ctx)
 	}
-	f.search(g.ctx)
 	return f.grow(g.ctx), nil
 }
 
 // root returns the unit's object.
-func (g *garden) root(id object.ID, self cluster.Selection) (o object.Object, known bool, err error) {
+func (g *garden) root(id object.ID, self plot) (o object.Object, known bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	b := g.beds[self]
@@ -173,15 +181,16 @@ func (g *garden) root(id object.ID, self cluster.Selection) (o object.Object, kn
 
 // tend sees to it that all is watched that is needed for f and nothing else, and
 // gives f what is seen. It reports whether that is all there is.
-func (g *garden) tend(f *forest, self cluster.Selection) bool {
-	wanted := map[cluster.Selection]bool{self: true}
+func (g *garden) tend(f *forest, self plot) bool {
+	wanted := map[plot]bool{self: true}
 	all := true
 	need := func(sel cluster.Selection) *bed {
-		wanted[sel] = true
-		g.watch(sel)
+		p := plot{f.Cluster, sel}
+		wanted[p] = true
+		g.watch(p)
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		b := *g.beds[sel]
+		b := *g.beds[p]
 		b.objects = maps.Clone(b.objects)
 		all = all && b.known()
 		return &b
@@ -205,10 +214,10 @@ func (g *garden) tend(f *forest, self cluster.Selection) bool {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for sel, b := range g.beds {
-		if !wanted[sel] {
+	for p, b := range g.beds {
+		if !wanted[p] {
 			b.stop()
-			delete(g.beds, sel)
+			delete(g.beds, p)
 		}
 	}
 	return all

@@ -161,7 +161,7 @@ func contentOf(revision string) string { return revision[strings.LastIndexByte(r
 // wanted returns what a unit wants at a revision.
 func (w *asking) wanted(ctx context.Context, o object.Object, rev source.Revision) (engine.Wants, error) {
 	var none engine.Wants
-	u, err := w.reading.unitOf(ctx, o)
+	u, err := w.reading.wisher(ctx, o)
 	if err != nil {
 		return none, err
 	}

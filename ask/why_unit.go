@@ -237,7 +237,9 @@ func (w *asking) held(ctx context.Context, o object.Object, u unit.Unit) *Reason
 		}
 		gone = gone.Minus(kept)
 	}
-	r.More = w.deleted(ctx, u, gone.IDs())
+	if at := w.where(ctx, o, u, gone); at != nil {
+		r.More = at.deleted(ctx, u, gone.IDs())
+	}
 	return r
 }
 
@@ -262,10 +264,8 @@ func (w *asking) deleted(ctx context.Context, u unit.Unit, ids []object.ID) (lin
 // objects says which of a unit's objects are not healthy, and why.
 func (w *asking) objects(ctx context.Context, o object.Object, u unit.Unit) []*Reason {
 	owned := w.Dialect.RecallUnit(o).Owned
-	if afar(u) {
-		if len(owned) > 0 {
-			w.unknown("the objects of %s: they are in another cluster; ask there", u.Name)
-		}
+	at := w.where(ctx, o, u, owned)
+	if at == nil {
 		return nil
 	}
 	judge, err := expr.New(u.Rules)
@@ -274,20 +274,35 @@ func (w *asking) objects(ctx context.Context, o object.Object, u unit.Unit) []*R
 	}
 	var out []*Reason
 	applied := w.appliedAll(o)
-	for _, o := range w.live(ctx, u, owned) {
-		if o.id == w.about || o.IsZero() && !applied {
+	for _, o := range at.live(ctx, u, owned) {
+		if o.id == at.about || o.IsZero() && !applied {
 			continue
 		}
-		if r := w.ailing(ctx, o.id, o.Object, judge); r != nil {
+		if r := at.ailing(ctx, o.id, o.Object, judge); r != nil {
 			out = append(out, r)
 		}
 	}
 	return limited(out)
 }
 
-// afar reports whether a unit's objects are in another cluster. Its kubeconfig
-// was not looked for.
-func afar(u unit.Unit) bool { return u.Target.Place != (unit.Place{}) || u.Target.Err != nil }
+// where returns the asking about what is in the cluster of a unit's objects; nil,
+// and why is noted, if that can't be asked.
+func (w *asking) where(ctx context.Context, o object.Object, u unit.Unit, owned inventory.Set) *asking {
+	if !afar(u) {
+		return w
+	}
+	c, err := w.Where(ctx, o)
+	if err != nil {
+		if len(owned) > 0 {
+			w.unknown("the objects of %s: %v", u.Name, err)
+		}
+		return nil
+	}
+	there, desk := *w, *w.Desk
+	desk.Cluster = c
+	there.Desk, there.about, there.heard = &desk, object.ID{}, make(map[string][]object.Object)
+	return &there
+}
 
 // appliedAll reports whether a unit says that all that it wants has been applied,
 // so that what is missing is a cause rather than an effect.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -28,12 +29,14 @@ import (
 	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/render/plain"
 	"github.com/sane-gitops/sane/source"
+	"github.com/sane-gitops/sane/unit"
 )
 
 // TestCommands reads testdata/command/*.txtar: "objects" are in a cluster in
 // memory, and so are "objects NAME", of which NAME is the field manager; "repo/…"
 // are files of the repository that all sources are; "said NAMESPACE/POD/CONTAINER" is
-// what a container has said; every other file is a command
+// what a container has said; "elsewhere" are objects in another cluster, which the
+// kubeconfig "elsewhere" gets in at, and "said elsewhere …" is said there; every other file is a command
 // line and all that it prints, with its exit status if that is not 0. UPDATE=1
 // writes what it prints. EARLIER in objects is two hours before the test, which is
 // five hours before the now of the commands, and UID(Pod/apps/web) is the UID of an
@@ -52,7 +55,8 @@ func TestCommands(t *testing.T) {
 			c := memory.New(append(
 				memory.Kinds("kustomize.toolkit.fluxcd.io/v1", "Kustomization"),
 				memory.Kinds("source.toolkit.fluxcd.io/v1", "GitRepository")...)...)
-			p := program(c)
+			other := memory.New()
+			p := program(c, other)
 			repo := make(tree)
 			p.Equip = repo.equip
 			for i, f := range a.Files {
@@ -60,8 +64,16 @@ func TestCommands(t *testing.T) {
 					repo[name] = &fstest.MapFile{Data: f.Data}
 					continue
 				}
+				if pod, ok := strings.CutPrefix(f.Name, "said elsewhere "); ok {
+					speak(other, pod, f.Data)
+					continue
+				}
 				if pod, ok := strings.CutPrefix(f.Name, "said "); ok {
 					speak(c, pod, f.Data)
+					continue
+				}
+				if f.Name == "elsewhere" {
+					load(t, other, "test", f.Data)
 					continue
 				}
 				if what, manager, _ := strings.Cut(f.Name, " "); what == "objects" {
@@ -152,8 +164,9 @@ func load(t *testing.T, c *memory.Cluster, manager string, data []byte) {
 
 var uidOf = regexp.MustCompile(`UID\([^)]*\)`)
 
-// program returns a program whose only cluster is c.
-func program(c cluster.Cluster) cli.Program {
+// program returns a program whose cluster is c. The kubeconfig "elsewhere" names
+// another, if there is one.
+func program(c cluster.Cluster, elsewhere ...cluster.Cluster) cli.Program {
 	return cli.Program{
 		Version: "v0",
 		Language: ask.Language{
@@ -163,9 +176,15 @@ func program(c cluster.Cluster) cli.Program {
 			},
 			Request: "reconcile.fluxcd.io/requestedAt",
 			Pause:   []string{"spec", "suspend"},
+			Away:    []string{"spec", "kubeConfig"},
 		},
 		Connect: func(cli.Dial) (*cli.Place, error) {
-			return &cli.Place{Cluster: c, Namespace: "apps", Kind: kindOf}, nil
+			return &cli.Place{Cluster: c, Namespace: "apps", Kind: kindOf, Remote: func(at unit.Place) (cluster.Cluster, error) {
+				if string(at.Kubeconfig) != "elsewhere" || len(elsewhere) == 0 {
+					return nil, errors.New("it is not a kubeconfig")
+				}
+				return elsewhere[0], nil
+			}}, nil
 		},
 		Dialect: func(cli.Speech) (dialect.Dialect, error) { return flux.New(flux.Config{}), nil },
 		Manifests: func(i cli.Installation) ([]object.Object, error) {

@@ -8,12 +8,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sane-gitops/sane/ask"
+	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/dialect"
+	"github.com/sane-gitops/sane/unit"
 )
 
 // A desk is what every command works at: the program, the streams, and the
@@ -74,8 +77,29 @@ func (d *desk) spoken() (dialect.Dialect, error) {
 // questions returns where questions about a place are asked.
 func (d *desk) questions(at *Place, says dialect.Dialect) *ask.Desk {
 	return &ask.Desk{
-		Cluster: at.Cluster, Namespace: at.Namespace, Dialect: says, Language: d.Language,
+		Cluster: at.Cluster, Namespace: at.Namespace, Dialect: says, Language: d.Language, Remote: connected(at.Remote),
 		Equip: func() (*ask.Gear, error) { return d.equip(at) }, Now: d.now, Log: d.quietLog(),
+	}
+}
+
+// connected returns what connects to each place once.
+func connected(connect func(unit.Place) (cluster.Cluster, error)) func(unit.Place) (cluster.Cluster, error) {
+	if connect == nil {
+		return nil
+	}
+	var mu sync.Mutex
+	known := make(map[unit.Place]cluster.Cluster) // guarded by mu
+	return func(p unit.Place) (cluster.Cluster, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if c, ok := known[p]; ok {
+			return c, nil
+		}
+		c, err := connect(p)
+		if err == nil {
+			known[p] = c
+		}
+		return c, err
 	}
 }
 

@@ -24,9 +24,14 @@ type telling struct {
 	watch  bool
 	output string
 
-	q     *ask.Desk
-	at    *Place
-	known map[object.ID]bool // whose events are shown, or not; nil means those of units and sources
+	q *ask.Desk
+}
+
+// An ear is what hears events of a cluster.
+type ear struct {
+	at         cluster.Cluster
+	namespaces []string
+	known      map[object.ID]bool // whose events are shown, or not; nil means those of units and sources
 }
 
 // maxTold is how many events of a namespace are read.
@@ -81,22 +86,25 @@ func (e *telling) run(ctx context.Context, args []string) (err error) {
 	case len(args) > 0 && e.everywhere:
 		return errors.New("events: name a unit, or ask for all namespaces")
 	}
-	var namespaces []string
+	var ears []*ear
+	var at *Place
 	if len(args) > 0 {
-		namespaces, err = e.aboutUnit(ctx, args)
-	} else if e.q, e.at, err = e.questioning(); err == nil {
-		namespaces = []string{e.scope(e.at)}
+		ears, err = e.aboutUnit(ctx, args)
+	} else if e.q, at, err = e.questioning(); err == nil {
+		ears = []*ear{{at: e.q.Cluster, namespaces: []string{e.scope(at)}}}
 	}
 	if err != nil {
 		return err
 	}
 	all := make([]happening, 0)
-	for _, ns := range namespaces {
-		found, err := e.read(ctx, ns)
-		if err != nil {
-			return err
+	for _, x := range ears {
+		for _, ns := range x.namespaces {
+			found, err := e.read(ctx, x, ns)
+			if err != nil {
+				return err
+			}
+			all = append(all, found...)
 		}
-		all = append(all, found...)
 	}
 	slices.SortStableFunc(all, func(a, b happening) int { return cmp.Or(a.Last.Compare(b.Last), strings.Compare(a.About, b.About)) })
 	if e.output == "json" {
@@ -105,12 +113,12 @@ func (e *telling) run(ctx context.Context, args []string) (err error) {
 	if err := e.print(all); err != nil || !e.watch {
 		return err
 	}
-	return e.follow(ctx, namespaces, all)
+	return e.follow(ctx, ears, all)
 }
 
-// aboutUnit finds out what belongs to a unit, and returns the namespaces in which
-// events about that are.
-func (e *telling) aboutUnit(ctx context.Context, args []string) ([]string, error) {
+// aboutUnit finds out what belongs to a unit, and returns what hears of that: where
+// the unit is and, if that is another cluster, where its objects are.
+func (e *telling) aboutUnit(ctx context.Context, args []string) ([]*ear, error) {
 	var id object.ID
 	var err error
 	if e.q, id, err = e.askedUnit("events", args); err != nil {
@@ -124,26 +132,39 @@ func (e *telling) aboutUnit(ctx context.Context, args []string) ([]string, error
 	if err != nil {
 		return nil, err
 	}
-	e.known = make(map[object.ID]bool)
-	var namespaces []string
-	n.All(func(n *ask.Node) bool {
-		e.known[n.ID] = true
-		if ns := cmp.Or(n.ID.Namespace, "default"); !slices.Contains(namespaces, ns) { // where events about what has none are
-			namespaces = append(namespaces, ns)
-		}
-		return true
-	})
 	for _, u := range n.Unknown {
 		fmt.Fprintln(e.err, "sane:", safe(u))
 	}
-	return namespaces, nil
+	here := &ear{at: e.q.Cluster, known: make(map[object.ID]bool)}
+	here.listen(id)
+	ears, there := []*ear{here}, here
+	where, err := e.q.Where(ctx, o)
+	switch {
+	case err != nil: // it has been said
+		return ears, nil
+	case where != here.at:
+		there = &ear{at: where, known: make(map[object.ID]bool)}
+		ears = append(ears, there)
+	}
+	for _, b := range n.Below {
+		b.All(func(n *ask.Node) bool { there.listen(n.ID); return true })
+	}
+	return ears, nil
+}
+
+// listen has events about an object heard.
+func (x *ear) listen(id object.ID) {
+	x.known[id] = true
+	if ns := cmp.Or(id.Namespace, "default"); !slices.Contains(x.namespaces, ns) { // where events about what has none are
+		x.namespaces = append(x.namespaces, ns)
+	}
 }
 
 // read returns the events of a namespace that are asked for.
-func (e *telling) read(ctx context.Context, namespace string) ([]happening, error) {
+func (e *telling) read(ctx context.Context, x *ear, namespace string) ([]happening, error) {
 	var all []happening
 	n := 0
-	for o, err := range e.q.Cluster.List(ctx, cluster.Selection{Kind: eventKind, Namespace: namespace}) {
+	for o, err := range x.at.List(ctx, cluster.Selection{Kind: eventKind, Namespace: namespace}) {
 		if err != nil {
 			return nil, err
 		}
@@ -151,7 +172,7 @@ func (e *telling) read(ctx context.Context, namespace string) ([]happening, erro
 			fmt.Fprintf(e.err, "sane: there are more than %d events in %s, and the rest was not read\n", maxTold, cmp.Or(namespace, "all namespaces"))
 			break
 		}
-		if t := toldBy(o); e.wants(ctx, t) {
+		if t := toldBy(o); e.wants(ctx, x, t) {
 			all = append(all, t)
 		}
 	}
@@ -169,27 +190,27 @@ func toldBy(o object.Object) happening {
 }
 
 // wants reports whether an event is asked for.
-func (e *telling) wants(ctx context.Context, t happening) bool {
-	if e.known == nil {
+func (e *telling) wants(ctx context.Context, x *ear, t happening) bool {
+	if x.known == nil {
 		_, ours := e.Language.Noun(t.about.Kind)
 		return ours
 	}
-	return e.belongs(ctx, t.about, 0)
+	return x.belongs(ctx, t.about, 0)
 }
 
 // belongs reports whether an object is one of the unit's, or was made by one, however
 // many makers there are between them.
-func (e *telling) belongs(ctx context.Context, id object.ID, depth int) bool {
+func (x *ear) belongs(ctx context.Context, id object.ID, depth int) bool {
 	const most = 4
-	yes, known := e.known[id]
+	yes, known := x.known[id]
 	if known || depth == most || id.Name == "" || !made[id.Kind.Group] {
 		return yes
 	}
-	if o, there, err := e.q.Cluster.Get(ctx, id); err == nil && there {
+	if o, there, err := x.at.Get(ctx, id); err == nil && there {
 		if owner := ask.Controller(o); owner.Name != "" {
-			yes = e.belongs(ctx, owner, depth+1)
+			yes = x.belongs(ctx, owner, depth+1)
 		}
-		e.known[id] = yes
+		x.known[id] = yes
 	}
 	return yes
 }
@@ -233,7 +254,7 @@ func reasonColour(column, cell string) colour {
 }
 
 // follow prints what happens after what has been printed, until ctx is done.
-func (e *telling) follow(ctx context.Context, namespaces []string, had []happening) error {
+func (e *telling) follow(ctx context.Context, ears []*ear, had []happening) error {
 	printed := make(map[string]bool)
 	for _, t := range had {
 		printed[t.key] = true
@@ -242,23 +263,32 @@ func (e *telling) follow(ctx context.Context, namespaces []string, had []happeni
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer stop()
-	news := make(chan happening)
-	refused := make(chan error, len(namespaces))
-	for _, ns := range namespaces {
-		all.Go(func() {
-			for ch, err := range e.q.Cluster.Watch(ctx, cluster.Selection{Kind: eventKind, Namespace: ns}) {
-				if errors.Is(err, cluster.ErrForbidden) {
-					refused <- err
+	type word struct {
+		happening
+		by *ear
+	}
+	news := make(chan word)
+	refused := make(chan error)
+	for _, x := range ears {
+		for _, ns := range x.namespaces {
+			all.Go(func() {
+				for ch, err := range x.at.Watch(ctx, cluster.Selection{Kind: eventKind, Namespace: ns}) {
+					if errors.Is(err, cluster.ErrForbidden) {
+						select {
+						case refused <- err:
+						case <-ctx.Done():
+						}
+					}
+					if err != nil || ch.Type != cluster.Put {
+						continue
+					}
+					select {
+					case news <- word{toldBy(ch.Object), x}:
+					case <-ctx.Done():
+					}
 				}
-				if err != nil || ch.Type != cluster.Put {
-					continue
-				}
-				select {
-				case news <- toldBy(ch.Object):
-				case <-ctx.Done():
-				}
-			}
-		})
+			})
+		}
 	}
 	for {
 		select {
@@ -267,8 +297,8 @@ func (e *telling) follow(ctx context.Context, namespaces []string, had []happeni
 		case err := <-refused:
 			return err
 		case t := <-news:
-			if !printed[t.key] && e.wants(ctx, t) {
-				e.printLine(t)
+			if !printed[t.key] && e.wants(ctx, t.by, t.happening) {
+				e.printLine(t.happening)
 			}
 			printed[t.key] = true
 		}

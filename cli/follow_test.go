@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sane-gitops/sane/cli"
+	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/cluster/memory"
 	"github.com/sane-gitops/sane/object"
 )
@@ -16,11 +17,15 @@ import (
 // following runs a command that goes on, and returns its lines as they come. It is
 // stopped with the test.
 func following(t *testing.T, c *memory.Cluster, args ...string) *bufio.Scanner {
+	return followingAt(t, program(c), args...)
+}
+
+func followingAt(t *testing.T, p cli.Program, args ...string) *bufio.Scanner {
 	ctx, stop := context.WithCancel(t.Context())
 	r, w := io.Pipe()
 	ended := make(chan int, 1)
 	go func() {
-		ended <- cli.Main(ctx, program(c), args, w, w)
+		ended <- cli.Main(ctx, p, args, w, w)
 		w.Close()
 	}()
 	t.Cleanup(func() {
@@ -95,4 +100,56 @@ lastTimestamp: "EARLIER"
 	event("b", "Kustomization", "other", "of another")
 	event("c", "Kustomization", "web", "after")
 	expect(t, lines, "! Because Kustomization/apps/web: after")
+}
+
+// A tree is shown, and then each change to it: here, or in another cluster. It ends
+// when it is told to.
+func TestFollowTree(t *testing.T) {
+	for _, tt := range []struct{ name, afar string }{{"here", ""}, {"elsewhere", ", kubeConfig: {secretRef: {name: there}}"}} {
+		t.Run(tt.name, func(t *testing.T) {
+			here := memory.New(memory.Kinds("kustomize.toolkit.fluxcd.io/v1", "Kustomization")...)
+			there := here
+			load(t, here, "test", []byte(`apiVersion: v1
+kind: Namespace
+metadata: {name: apps}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: there, namespace: apps}
+stringData: {value: elsewhere}
+---
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: web, namespace: apps}
+spec: {interval: 1m, prune: true, sourceRef: {kind: GitRepository, name: apps}`+tt.afar+`}
+status:
+  lastAppliedRevision: "main@sha1:1f0c3d2e4b5a69788796a5b4c3d2e1f00f1e2d3c"
+  inventory: {entries: [{id: apps_web_apps_StatefulSet, v: v1}]}
+  conditions: [{type: Ready, status: "True", reason: ReconciliationSucceeded, message: "Applied revision", observedGeneration: 1}]
+`))
+			if tt.afar != "" {
+				there = memory.New()
+				load(t, there, "test", []byte("apiVersion: v1\nkind: Namespace\nmetadata: {name: apps}\n"))
+			}
+			load(t, there, "test", []byte(`apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: web, namespace: apps, labels: {kustomize.toolkit.fluxcd.io/name: web, kustomize.toolkit.fluxcd.io/namespace: apps}}
+spec: {replicas: 0, serviceName: web, selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}}, spec: {containers: [{name: main, image: "web:1"}]}}}
+status: {observedGeneration: 1, replicas: 0}
+`))
+			lines := followingAt(t, program(here, there), "tree", "web", "-w")
+			expect(t, lines, "WHY")
+			expect(t, lines, "at main@sha1:1f0c3d2e")
+			expect(t, lines, "└─ StatefulSet/web   Healthy")
+			load(t, there, "test", fmt.Appendf(nil, speakingPod, "web-0"))
+			expect(t, lines, "new Pod/apps/web-0: Progressing: container \"main\" runs and is not ready")
+			pod := object.ID{Kind: object.Kind{Name: "Pod"}, Namespace: "apps", Name: "web-0"}
+			there.SetStatus(pod, map[string]any{"phase": "Running", "conditions": []any{map[string]any{"type": "Ready", "status": "True"}}})
+			expect(t, lines, "Pod/apps/web-0: Healthy")
+			if err := there.Delete(t.Context(), pod, cluster.Where{}); err != nil {
+				t.Fatal(err)
+			}
+			expect(t, lines, "gone Pod/apps/web-0")
+		})
+	}
 }

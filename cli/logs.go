@@ -32,6 +32,7 @@ type hearing struct {
 
 	grep *regexp.Regexp // nil means every line
 	q    *ask.Desk
+	at   cluster.Cluster // where they are
 	tops []object.Object // of which the pods are
 
 	mu    sync.Mutex
@@ -126,6 +127,7 @@ func (h *hearing) speakers(ctx context.Context, id object.ID) ([]object.Object, 
 	if err != nil {
 		return nil, err
 	}
+	h.at = h.q.Cluster
 	n, ours := h.Language.Noun(id.Kind)
 	switch {
 	case !ours:
@@ -133,12 +135,15 @@ func (h *hearing) speakers(ctx context.Context, id object.ID) ([]object.Object, 
 	case n.Feed:
 		return nil, fmt.Errorf("logs: a %s has no pods", id.Kind.Name)
 	}
+	if h.at, err = h.q.Where(ctx, o); err != nil {
+		return nil, fmt.Errorf("logs: the objects of %s: %w", id, err)
+	}
 	var out []object.Object
 	for _, id := range h.q.Dialect.RecallUnit(o).Owned.IDs() {
 		if id.Kind.Group != "apps" && id.Kind.Group != "batch" && id.Kind.Name != "Pod" {
 			continue
 		}
-		made, there, err := h.q.Cluster.Get(ctx, id)
+		made, there, err := h.at.Get(ctx, id)
 		switch {
 		case err != nil:
 			fmt.Fprintf(h.err, "sane: %s: %s\n", id, safe(err.Error()))
@@ -161,7 +166,7 @@ func (s speaker) String() string { return s.pod.Name + "/" + s.container }
 func (h *hearing) voices(ctx context.Context) ([]speaker, error) {
 	var out []speaker
 	for _, o := range h.tops {
-		pods, err := ask.Pods(ctx, h.q.Cluster, o)
+		pods, err := ask.Pods(ctx, h.at, o)
 		if err != nil {
 			return nil, err
 		}
@@ -286,7 +291,7 @@ func (h *hearing) newPods(ctx context.Context) <-chan struct{} {
 	}
 	for _, ns := range namespaces {
 		h.all.Go(func() {
-			for ch, err := range h.q.Cluster.Watch(ctx, cluster.Selection{Kind: podKind, Namespace: ns}) {
+			for ch, err := range h.at.Watch(ctx, cluster.Selection{Kind: podKind, Namespace: ns}) {
 				if err != nil {
 					fmt.Fprintf(h.err, "sane: pods that come are not heard: %s\n", safe(err.Error()))
 				}
@@ -313,7 +318,7 @@ func (h *hearing) hear(ctx context.Context, v speaker, say func(spoken)) error {
 	if !h.follow {
 		opts.Limit = maxHeard
 	}
-	log, err := h.q.Cluster.Logs(ctx, v.pod, opts)
+	log, err := h.at.Logs(ctx, v.pod, opts)
 	if err != nil {
 		return err
 	}

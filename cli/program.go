@@ -72,7 +72,7 @@ type Place struct {
 	Version func(ctx context.Context) (string, error)
 
 	// Remote connects to another cluster. What names it is not trusted: it must
-	// not make us run a program or read a file.
+	// not make us run a program or read a file. nil means that there is none.
 	Remote func(unit.Place) (cluster.Cluster, error)
 
 	// Review returns whose a bearer token is. That it is nobody's is

@@ -106,3 +106,23 @@ func TestPages(t *testing.T) {
 		t.Errorf("pprof answers %d", code)
 	}
 }
+
+// A tree is drawn over the one before, as much of it as a terminal has room for, and
+// no colour goes on after what is cut off.
+func TestRedrawn(t *testing.T) {
+	lines := []string{"OBJECT   HEALTH\n", "a        \x1b[32mHealthy\x1b[0m\n", "├─ bb    \x1b[31mDegraded\x1b[0m   why\n", "└─ c\n"}
+	for _, tt := range []struct {
+		name          string
+		width, height int
+		want          string
+	}{
+		{"all", 80, 10, "OBJECT   HEALTH\x1b[K\na        \x1b[32mHealthy\x1b[0m\x1b[K\n├─ bb    \x1b[31mDegraded\x1b[0m   why\x1b[K\n└─ c\x1b[K\n"},
+		{"just", 15, 5, "OBJECT   HEALTH\x1b[K\na        \x1b[32mHealth" + "\x1b[0m\x1b[K\n├─ bb    \x1b[31mDegrad\x1b[0m\x1b[K\n└─ c\x1b[K\n"},
+		{"low", 80, 4, "OBJECT   HEALTH\x1b[K\na        \x1b[32mHealthy\x1b[0m\x1b[K\n… and 2 more lines\x1b[K\n"},
+		{"tiny", 3, 1, "OBJ\x1b[0m\x1b[K\n… and 3 more lines\x1b[K\n"},
+	} {
+		if got := redrawn(lines, tt.width, tt.height); got != "\x1b[H"+tt.want+"\x1b[J" {
+			t.Errorf("%s: got\n%q\nwant\n%q", tt.name, got, "\x1b[H"+tt.want+"\x1b[J")
+		}
+	}
+}

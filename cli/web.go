@@ -153,7 +153,7 @@ func (d *desk) openSite(at *Place, s Showing, addr string) (*localSite, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Journal = past
+	s.Journal, s.Desk.Remote = past, nil // the pages show what is here
 	site, err := d.Site(at, s)
 	if err != nil {
 		return nil, errors.Join(err, past.Close())

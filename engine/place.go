@@ -48,17 +48,32 @@ func (e *Engine) place(ctx context.Context, t unit.Target) (*place, error) {
 	if p := e.places[t.Place]; p != nil {
 		return p, nil
 	}
-	if e.c.Remote == nil {
+	c, err := e.reach(t)
+	if err != nil {
+		return nil, err
+	}
+	p := e.newPlace(e.ctx, c)
+	p.by, p.room = t.Place, max(1, e.c.Units/4)
+	e.places[t.Place] = p
+	return p, nil
+}
+
+// reach returns the cluster that t names. Another than ours is connected to; nothing
+// is asked of it, and nothing watched there.
+func (e *Engine) reach(t unit.Target) (cluster.Cluster, error) {
+	switch {
+	case t.Err != nil:
+		return nil, t.Err
+	case t.Place == (unit.Place{}):
+		return e.c.Cluster, nil
+	case e.c.Remote == nil:
 		return nil, fault.Input(errors.New("other clusters than the one that we run in are not kept here"))
 	}
 	c, err := e.c.Remote(t.Place)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the cluster that the kubeconfig names: %w", err)
 	}
-	p := e.newPlace(e.ctx, c)
-	p.by, p.room = t.Place, max(1, e.c.Units/4)
-	e.places[t.Place] = p
-	return p, nil
+	return c, nil
 }
 
 // enter takes room for a unit, so that a cluster that does not answer holds

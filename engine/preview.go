@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"reflect"
 	"sync"
@@ -29,8 +30,8 @@ type Preview struct {
 	Secrets []string // keys and values that must not be shown, as [render.Texts] has them
 }
 
-// Plan returns what keeping u would do to the cluster if tree were its source's
-// tree: nothing is changed. owned is what u has made so far. Unlike a unit that
+// Plan returns what keeping u would do to the cluster that it is kept in if tree
+// were its source's tree: nothing is changed. owned is what u has made so far. Unlike a unit that
 // is being kept it asks the cluster for every object. The errors of all objects
 // that the server refuses are returned as one, beside the preview of the rest.
 func (e *Engine) Plan(ctx context.Context, u unit.Unit, owned inventory.Set, tree fs.FS) (Preview, error) {
@@ -48,24 +49,31 @@ func (e *Engine) preview(ctx context.Context, u unit.Unit, owned inventory.Set, 
 	if err != nil {
 		return v, err
 	}
-	state, err := e.survey(ctx, u, owned, objects, &v)
+	at, err := e.reach(u.Target)
 	if err != nil {
+		return v, err
+	}
+	state, err := e.survey(ctx, at, u, owned, objects, &v)
+	switch {
+	case err != nil && at != e.c.Cluster:
+		return v, fmt.Errorf("in the cluster that the kubeconfig names: %w", err)
+	case err != nil:
 		return v, err
 	}
 	if v.Plan, err = plan.Make(state, u.Policy); err != nil {
 		return v, err
 	}
-	return v, e.try(ctx, u, &v)
+	return v, e.try(ctx, at, u, &v)
 }
 
 // survey gathers what is wanted and, from the cluster, what is there.
-func (e *Engine) survey(ctx context.Context, u unit.Unit, owned inventory.Set, objects []object.Object, v *Preview) (plan.State, error) {
+func (e *Engine) survey(ctx context.Context, at cluster.Cluster, u unit.Unit, owned inventory.Set, objects []object.Object, v *Preview) (plan.State, error) {
 	st := plan.State{Known: make(map[object.ID]plan.Known), Owned: owned}
 	ids := owned.Union(nil)
 	for _, o := range objects {
 		v.Secrets = append(v.Secrets, render.Secrets(o)...)
 		o, file := render.From(o)
-		o, err := own(ctx, e.c.Cluster, o, u)
+		o, err := own(ctx, at, o, u)
 		if err != nil {
 			return st, in(file, err)
 		}
@@ -77,7 +85,7 @@ func (e *Engine) survey(ctx context.Context, u unit.Unit, owned inventory.Set, o
 	g.SetLimit(8)
 	for id := range ids {
 		g.Go(func() error {
-			o, there, err := e.c.Cluster.Get(ctx, id)
+			o, there, err := at.Get(ctx, id)
 			if errors.Is(err, cluster.ErrNoKind) || err == nil && !there {
 				return nil
 			}
@@ -112,7 +120,7 @@ func (e *Engine) survey(ctx context.Context, u unit.Unit, owned inventory.Set, o
 
 // try lets the server try the plan, and turns the steps that would change
 // nothing into ones that say so.
-func (e *Engine) try(ctx context.Context, u unit.Unit, v *Preview) error {
+func (e *Engine) try(ctx context.Context, at cluster.Cluster, u unit.Unit, v *Preview) error {
 	later := plan.Awaited(v.Plan)
 	var errs []error
 	for i := range v.Plan.Stages {
@@ -125,7 +133,7 @@ func (e *Engine) try(ctx context.Context, u unit.Unit, v *Preview) error {
 				todo = append(todo, step)
 			}
 		}
-		for o := range apply.Check(ctx, e.c.Cluster, todo, apply.By{Manager: u.Owner.Manager, Parallel: 8}) {
+		for o := range apply.Check(ctx, at, todo, apply.By{Manager: u.Owner.Manager, Parallel: 8}) {
 			if o.Err != nil {
 				errs = append(errs, in(o.Step.From, o.Err))
 				continue

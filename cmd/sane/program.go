@@ -40,6 +40,7 @@ func program() cli.Program {
 			},
 			Request:  "reconcile.fluxcd.io/requestedAt",
 			Pause:    []string{"spec", "suspend"},
+			Away:     []string{"spec", "kubeConfig"},
 			Approve:  flux.Approve,
 			Approver: flux.ApprovedBy,
 			Gates:    []string{flux.ExternalArtifact.Name},
