@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -17,7 +18,8 @@ import (
 func (s *Server) fleetPages() {
 	s.get("/{$}", s.fleet)
 	s.get("/live", func(w http.ResponseWriter, r *http.Request, v *viewer) error {
-		return s.stream(w, r, v, s.register.changes)
+		turn := turnOf(r)
+		return s.stream(w, r, v, func(ctx context.Context, changed func()) { s.register.changes(ctx, turn, changed) })
 	})
 }
 
@@ -179,14 +181,18 @@ type group struct {
 }
 
 func (s *Server) fleet(w http.ResponseWriter, r *http.Request, v *viewer) error {
-	ask := units.wishOf(r.URL.Query())
+	ask, live := units.wishOf(r.URL.Query()), s.liveRows()
 	rows, old, err := s.visible(r.Context(), v, false)
 	if err != nil {
 		return err
 	}
 	p := s.fleetPage(ask, rows, nil)
-	return s.show(w, r, v, "fleet", frame{Title: "Fleet", Section: "fleet", Live: "/live", Stale: old, Main: p})
+	return s.show(w, r, v, "fleet", frame{Title: "Fleet", Section: "fleet", Live: live, Stale: old, Main: p})
 }
+
+// liveRows returns the address of the stream of a page that is made of rows from now
+// on.
+func (s *Server) liveRows() string { return fmt.Sprint("/live?turn=", s.register.turn()) }
 
 // visible returns the rows of units, or of sources, that a viewer may list.
 func (s *Server) visible(ctx context.Context, v *viewer, feeds bool) ([]*row, []stale, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -44,6 +45,13 @@ func (s *streams) leave(who string) {
 	}
 }
 
+// A page names by a turn what there was when it was made, and its stream begins with
+// what has changed since: that goes by no clock, and is not lost on the way.
+func turnOf(r *http.Request) int64 {
+	turn, _ := strconv.ParseInt(r.FormValue("turn"), 10, 64) // what is none is another one
+	return turn
+}
+
 // stream tells a page to look again each time that follow says changed, until
 // the viewer leaves or their session has come to its end: then the browser
 // comes back with the session that it has by then, if it has one. follow goes
@@ -69,7 +77,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, v *viewer, follo
 	})
 	w.Header().Set("Content-Type", eventStream)
 	t := teller{w, http.NewResponseController(w)}
-	if !t.say("retry: 2000\n\n") {
+	if !t.say("retry: 2000\n\n") || !delay.For(ctx, breath) { // while all that is followed answers
 		return nil
 	}
 	relay(ctx, s, v, t, news, func(struct{}) bool { return t.say("event: change\ndata:\n\n") && delay.For(ctx, breath) })

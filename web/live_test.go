@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"html"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,6 +18,7 @@ import (
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/object"
+	"github.com/sane-gitops/sane/report"
 )
 
 // A page that is open hears of what changes in what it shows, once for what
@@ -32,6 +36,100 @@ func TestStream(t *testing.T) {
 			t.Fatalf("it hears %q", got)
 		}
 	}
+}
+
+// What changes after a page was made and before its stream follows is not lost: the
+// page is told of it first, whatever it shows.
+func TestBeforeTheStream(t *testing.T) {
+	failed := func(message string) map[string]any {
+		return map[string]any{"conditions": []any{says("Ready", "False", "BuildFailed", message)}}
+	}
+	pull := func(st *stage, message string) {
+		st.world.SetStatus(object.ID{Kind: podKind, Namespace: "shop", Name: "web-6797f58d-khx80"}, map[string]any{
+			"phase": "Pending", "containerStatuses": []any{map[string]any{
+				"name": "main", "ready": false, "state": map[string]any{"waiting": map[string]any{"reason": "ImagePullBackOff", "message": message}},
+			}},
+		})
+	}
+	for _, tt := range []struct {
+		name, path string
+		change     func(st *stage, message string)
+	}{
+		{"fleet", "/?state=failed", func(st *stage, m string) { st.world.SetStatus(webID, failed(m)) }},
+		{"sources", "/sources", func(st *stage, m string) { st.world.SetStatus(appsID, failed(m)) }},
+		{"source", appsSource, func(st *stage, m string) { st.world.SetStatus(appsID, failed(m)) }},
+		{"user of a source", appsSource, func(st *stage, m string) { st.world.SetStatus(webID, failed(m)) }},
+		{"unit", webUnit, func(st *stage, m string) { st.world.SetStatus(webID, failed(m)) }},
+		{"source of a unit", webUnit, func(st *stage, m string) {
+			st.apply(map[string]any{
+				"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository", "metadata": map[string]any{"namespace": "shop", "name": "apps"},
+				"spec": map[string]any{"interval": "1m", "url": "https://example.com/" + m, "ref": map[string]any{"branch": "main"}},
+			})
+		}},
+		{"after a unit", webUnit, func(st *stage, m string) {
+			next := unitBody("shop", "next", "apps", says("Ready", "False", "BuildFailed", m))
+			next["spec"].(map[string]any)["dependsOn"] = []any{map[string]any{"name": "web"}}
+			st.apply(next)
+		}},
+		{"pod of a unit", webUnit, pull},
+		{"object", "/object/Deployment.apps/shop/web", func(st *stage, m string) {
+			st.world.SetStatus(deployID, map[string]any{"conditions": []any{map[string]any{"type": "Available", "status": "False", "reason": "Because", "message": m}}})
+		}},
+		{"pod of an object", "/object/Deployment.apps/shop/web", pull},
+		{"timeline", "/timeline", func(st *stage, m string) {
+			st.befalls(30, webID, report.Facts{Kind: report.Failed}, m)
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			st := past(t, true)
+			b := st.insider()
+			_, live, _ := strings.Cut(b.get(tt.path).body, `data-live="`)
+			live, _, _ = strings.Cut(live, `"`)
+			tt.change(st, "what-nobody-saw")
+			lines := b.stream(html.UnescapeString(live))
+			if got := lines.event(); got != "event: change" {
+				t.Fatalf("its stream begins with %q", got)
+			}
+			for !strings.Contains(b.get(tt.path).body, "what-nobody-saw") {
+				lines.event()
+			}
+			tt.change(st, "what-came-later")
+			for !strings.Contains(b.get(tt.path).body, "what-came-later") {
+				lines.event()
+			}
+		})
+	}
+}
+
+// A page of rows that is made when nothing changes any more hears nothing.
+func TestTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := stageOf(t, nil)
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { st.register.run(ctx) })
+		defer running.Wait()
+		defer stop()
+		st.apply(unitBody("shop", "web", "apps"))
+		synctest.Wait()
+		st.register.look(ctx, st.c.Language.Nouns)
+		heard := make(map[string]int)
+		hear := func(name string, turn int64) {
+			running.Go(func() { st.register.changes(ctx, turn, func() { heard[name]++ }) })
+			synctest.Wait()
+		}
+		turn := st.register.turn()
+		hear("the same turn", turn)
+		st.world.SetStatus(webID, map[string]any{"lastAttemptedRevision": "x"})
+		synctest.Wait()
+		hear("an old turn", turn)
+		hear("none", 0)
+		<-time.After(attention)
+		want := map[string]int{"the same turn": 1, "an old turn": 1, "none": 1}
+		if !maps.Equal(heard, want) {
+			t.Errorf("heard %v, want %v", heard, want)
+		}
+	})
 }
 
 // Too many streams of one viewer are refused; those that are left make room.

@@ -25,6 +25,7 @@ type register struct {
 	shelf  map[object.Kind]*shelf // guarded by mu
 	looked time.Time              // guarded by mu; when somebody did last
 	stop   context.CancelFunc     // guarded by mu; nil while nobody looks
+	turns  int64                  // guarded by mu; another number after each change
 	turned chan struct{}          // guarded by mu; closed at the next change
 	all    sync.WaitGroup
 }
@@ -47,7 +48,7 @@ const attention = 10 * time.Minute
 const first = 10 * time.Second
 
 func newRegister(s *Server) *register {
-	return &register{s: s, turned: make(chan struct{})}
+	return &register{s: s, turns: time.Now().UnixNano(), turned: make(chan struct{})} // no turn of another process
 }
 
 // run forgets everything when nobody looks any more, until ctx is done.
@@ -160,15 +161,23 @@ func (g *register) watch(ctx context.Context, sel cluster.Selection, sh *shelf) 
 			sh.take(ch, x)
 		}
 		if err != nil || sh.listed && sh.next == nil {
-			g.turn()
+			g.wake()
 		}
 		g.mu.Unlock()
 	}
 	return last
 }
 
-// turn wakes all who wait for a change. The caller holds mu.
-func (g *register) turn() {
+// turn names what there is by now.
+func (g *register) turn() int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.turns
+}
+
+// wake wakes all who wait for a change. The caller holds mu.
+func (g *register) wake() {
+	g.turns++
 	close(g.turned)
 	g.turned = make(chan struct{})
 }
@@ -212,19 +221,36 @@ func (sh *shelf) inOrder() []*row {
 	return sh.sorted
 }
 
-// changes calls changed after each change until ctx is done.
-func (g *register) changes(ctx context.Context, changed func()) {
+// changes calls changed each time that something has changed after a turn, until
+// ctx is done.
+func (g *register) changes(ctx context.Context, turn int64, changed func()) {
 	for {
 		g.mu.Lock()
 		g.begin()
-		turned := g.turned
+		turns, turned := g.turns, g.turned
 		g.mu.Unlock()
+		if turns != turn {
+			turn = turns
+			changed()
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-turned:
-			changed()
 		case <-time.After(attention / 2): // so that it goes on
 		}
 	}
+}
+
+// follows calls changed each time that what read returns is something else than last,
+// which was read after a turn, until ctx is done. What can't be read has not changed.
+func follows[T comparable](ctx context.Context, g *register, turn int64, last []T, read func(context.Context) ([]T, error), changed func()) {
+	g.changes(ctx, turn, func() {
+		now, err := read(ctx)
+		if err == nil && !slices.Equal(now, last) {
+			last = now
+			changed()
+		}
+		delay.For(ctx, breath)
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -178,17 +179,15 @@ func (s *Server) users(ctx context.Context, v *viewer, id object.ID, st source.S
 // sourceLive tells of changes to a source, and to those who use it.
 func (s *Server) sourceLive(w http.ResponseWriter, r *http.Request, v *viewer, o object.Object) error {
 	sels := []cluster.Selection{{Kind: o.ID().Kind, Namespace: o.Namespace(), Name: o.Name(), Metadata: true}}
-	users, err := s.users(r.Context(), v, o.ID(), source.Status{})
-	if err != nil {
-		return err
-	}
-	for _, u := range users {
-		sel := cluster.Selection{Kind: s.kindNamed(u.Kind), Namespace: u.Namespace, Metadata: true}
-		if len(sels) < maxWatched && !slices.Contains(sels, sel) {
-			sels = append(sels, sel)
-		}
-	}
-	return s.stream(w, r, v, func(ctx context.Context, changed func()) { follow(ctx, v.cluster, sels, changed) })
+	users := func(ctx context.Context) ([]user, error) { return s.users(ctx, v, o.ID(), source.Status{}) }
+	turn := s.register.turn()
+	now, _ := users(r.Context()) // where they can't be told, what is told later is news
+	return s.stream(w, r, v, func(ctx context.Context, changed func()) {
+		var both sync.WaitGroup
+		both.Go(func() { follows(ctx, s.register, turn, now, users, changed) })
+		follow(ctx, v.cluster, sels, changed)
+		both.Wait()
+	})
 }
 
 // What is shown of a commit log at the most.

@@ -14,6 +14,7 @@ var feeds = &list{
 
 // sources shows all sources, of all kinds.
 func (s *Server) sources(w http.ResponseWriter, r *http.Request, v *viewer) error {
+	live := s.liveRows()
 	rows, old, err := s.visible(r.Context(), v, true)
 	if err != nil {
 		return err
@@ -23,7 +24,7 @@ func (s *Server) sources(w http.ResponseWriter, r *http.Request, v *viewer) erro
 		return err
 	}
 	p := s.fleetPage(feeds.wishOf(r.URL.Query()), rows, usersOf(append(users, rows...)))
-	return s.show(w, r, v, "sources", frame{Title: "Sources", Section: "sources", Live: "/live", Stale: append(old, stale...), Main: p})
+	return s.show(w, r, v, "sources", frame{Title: "Sources", Section: "sources", Live: live, Stale: append(old, stale...), Main: p})
 }
 
 // usersOf returns how many of some units and sources use each source.

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -23,7 +22,7 @@ func (s *Server) timelinePages() {
 		if s.c.Journal == nil {
 			return absent("A timeline")
 		}
-		turn, _ := strconv.ParseInt(r.FormValue("turn"), 10, 64) // what is none is another one
+		turn := turnOf(r)
 		return s.stream(w, r, v, func(ctx context.Context, changed func()) { s.c.Journal.Changes(ctx, turn, changed) })
 	})
 }

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -153,7 +152,7 @@ func (s *Server) unitPage(ctx context.Context, v *viewer, o object.Object, u uni
 	})
 	g.Go(func() error { src, _ = s.seen(gctx, v, s.sourceID(u)); return nil })
 	g.Go(func() error { s.driftOf(gctx, v, o, p); return nil })
-	g.Go(func() error { p.Before, p.After = s.neighbours(gctx, v, id, u); return nil })
+	g.Go(func() error { p.Before, p.After, _ = s.neighbours(gctx, v, id, u); return nil })
 	g.Go(func() error { p.May = s.maysUnit(gctx, v, o, u); return nil })
 	if err := g.Wait(); err != nil {
 		return nil, err
@@ -270,10 +269,10 @@ func (s *Server) maysUnit(ctx context.Context, v *viewer, o object.Object, u uni
 
 // neighbours returns the units that one comes after, and those that come after
 // it, as far as the viewer may see them.
-func (s *Server) neighbours(ctx context.Context, v *viewer, id object.ID, u unit.Unit) (before, after []neighbour) {
+func (s *Server) neighbours(ctx context.Context, v *viewer, id object.ID, u unit.Unit) (before, after []neighbour, err error) {
 	rows, _, err := s.visible(ctx, v, false)
 	if err != nil {
-		return nil, nil
+		return nil, nil, err
 	}
 	of := func(x *row) neighbour {
 		n := neighbour{thing: s.thing(x.ID), State: x.State.String()}
@@ -295,7 +294,7 @@ func (s *Server) neighbours(ctx context.Context, v *viewer, id object.ID, u unit
 			after = append(after, of(x))
 		}
 	}
-	return before, after
+	return before, after, nil
 }
 
 // A drift is that others had changed an object, and that this was undone.
@@ -422,12 +421,18 @@ func (s *Server) unitLive(w http.ResponseWriter, r *http.Request, v *viewer, o o
 	if !afar(u) {
 		sels = append(sels, s.selections(s.c.Dialect.RecallUnit(o).Owned.IDs())...)
 	}
-	turn, _ := strconv.ParseInt(r.FormValue("turn"), 10, 64)
+	around := func(ctx context.Context) ([]neighbour, error) {
+		before, after, err := s.neighbours(ctx, v, o.ID(), u)
+		return append(before, after...), err
+	}
+	undone, turn := turnOf(r), s.register.turn()
+	now, _ := around(r.Context()) // where they can't be told, what is told later is news
 	return s.stream(w, r, v, func(ctx context.Context, changed func()) {
-		var both sync.WaitGroup
-		both.Go(func() { s.followUndone(ctx, o.ID(), turn, changed) })
+		var all sync.WaitGroup
+		all.Go(func() { s.followUndone(ctx, o.ID(), undone, changed) })
+		all.Go(func() { follows(ctx, s.register, turn, now, around, changed) })
 		follow(ctx, v.cluster, sels, changed)
-		both.Wait()
+		all.Wait()
 	})
 }
 
@@ -454,27 +459,29 @@ func (s *Server) selections(ids []object.ID) []cluster.Selection {
 	return all
 }
 
-// follow calls changed after each change to what is selected, until ctx is done.
+// follow calls changed as soon as it hears of changes to what is selected, for there
+// may have been some since the page was made, and after each, until ctx is done.
 // What may not be watched is not.
 func follow(ctx context.Context, c cluster.Watcher, sels []cluster.Selection, changed func()) {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, sel := range sels {
 		g.Go(func() error {
-			listed, lost := false, false
+			listed, lost, refused := false, false, false
 			for ch, err := range c.Watch(ctx, sel) {
 				switch {
 				case errors.Is(err, cluster.ErrUnavailable) || errors.Is(err, cluster.ErrBusy):
 					lost = true
 					changed() // the page finds out that it can't be made anew
+				case err != nil && !refused:
+					refused = true
+					changed()
 				case err != nil:
 				case ch.Type == cluster.Following && lost:
 					lost = false
 					changed()
 				case ch.Type == cluster.Listed:
-					if listed { // its place was lost: there may be changes
-						changed()
-					}
 					listed = true
+					changed() // there may have been changes: before the first, or while its place was lost
 				case listed && (ch.Type == cluster.Put || ch.Type == cluster.Gone):
 					changed()
 				}
