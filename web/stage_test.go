@@ -282,11 +282,12 @@ func (b *caller) form() string {
 func (st *stage) looked(chrome *browser.Browser, pages map[string]string) {
 	st.t.Helper()
 	for _, width := range []int64{360, 1280, 2560} {
-		for _, theme := range []string{"light", "dark"} {
-			tab := st.tab(chrome, width, width*10/16+400, theme)
-			for name, path := range pages {
-				tab.Open(st.http.URL + path)
-				tab.Until(whole)
+		tab := st.tab(chrome, width, width*10/16+400, "light")
+		for name, path := range pages {
+			tab.Open(st.http.URL + path)
+			tab.Until(whole)
+			for _, theme := range []string{"light", "dark"} {
+				tab.Prefer(theme) // nothing is loaded by it, and nothing may be moved
 				tab.Audit()
 				tab.Steady()
 				tab.Shot(fmt.Sprintf("%s-%d-%s", name, width, theme))

@@ -98,8 +98,7 @@ func (b *Browser) Tab(t testing.TB, width, height int64, prefers string) *Tab {
 	tab := &Tab{t: t, ctx: ctx}
 	chromedp.ListenTarget(ctx, tab.hear)
 	err = chromedp.Run(ctx, network.Enable(), log.Enable(), runtime.Enable(),
-		emulation.SetDeviceMetricsOverride(width, height, 1, false),
-		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: prefers}}),
+		emulation.SetDeviceMetricsOverride(width, height, 1, false), preferring(prefers),
 		chromedp.ActionFunc(func(ctx context.Context) error {
 			_, err := page.AddScriptToEvaluateOnNewDocument(watchShifts).Do(ctx)
 			return err
@@ -114,6 +113,17 @@ func (b *Browser) Tab(t testing.TB, width, height int64, prefers string) *Tab {
 		cancel()
 	})
 	return tab
+}
+
+// preferring has a page shown to somebody who prefers a "light" or a "dark" one.
+func preferring(theme string) chromedp.Action {
+	return emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}})
+}
+
+// Prefer has whoever sees the page prefer a "light" or a "dark" one from now on.
+func (tab *Tab) Prefer(theme string) {
+	tab.t.Helper()
+	tab.Do(preferring(theme))
 }
 
 // window opens a window that shares nothing with others.
