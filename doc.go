@@ -151,6 +151,10 @@
 // object's status offers is fetched, and nothing is written to it. If it can't be
 // had, the units that use it say so.
 //
+// Where only some custom resources are kept, of the units that others keep what
+// their objects say is known (others.go), and one that gets other labels is handed
+// over.
+//
 // Engine.Plan is the same without effect, for `sane plan`.
 //
 // # Questions

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/engine"
@@ -86,7 +88,7 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.IntVar(&r.feeds, "concurrent-sources", 16, "sources looked at at a time")
 	f.IntVar(&r.applies, "concurrent-ssa", 4, "requests at a time for one unit")
 	f.BoolVar(&r.everyNamespace, "watch-all-namespaces", true, "keep the objects of all namespaces, not only of our own ($RUNTIME_NAMESPACE)")
-	f.StringVar(&r.selector, "watch-label-selector", "", "keep only objects with these `LABELS`")
+	f.StringVar(&r.selector, "watch-label-selector", "", "keep only objects with these `LABELS`, as one shard of several; what they refer to is read whatever its labels are")
 	f.BoolVar(&r.noCross, "no-cross-namespace-refs", false, "refuse sources, and expressions over Kustomizations, in other namespaces")
 	f.StringVar(&r.account, "default-service-account", "", "`NAME` of the service account that Kustomizations act as which name none")
 	f.StringVar(&r.kubeAccount, "default-kubeconfig-service-account", "", "`NAME` of the service account that gets in at other clusters where spec.kubeConfig.configMapRef names none")
@@ -134,6 +136,9 @@ func (r *daemon) run(cmd *cobra.Command) (err error) {
 		return fmt.Errorf("run: %w", err)
 	}
 	if err := r.checkTimes(); err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	if _, err := r.selected(); err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
 	if err := sayUnneeded(cmd.Flags(), r.log); err != nil {
@@ -341,10 +346,28 @@ func (r *daemon) lead(ctx context.Context, place *Place, says dialect.Dialect) e
 
 // leaseName is that of all processes that would keep the same objects.
 func (r *daemon) leaseName() string {
-	if r.selector == "" {
+	which := r.selector
+	if len(r.controllers) > 0 {
+		work := slices.Clone(r.controllers)
+		slices.Sort(work)
+		which += "\n" + strings.ToLower(strings.Join(slices.Compact(work), ","))
+	}
+	if which == "" {
 		return "sane-leader"
 	}
-	return "sane-leader-" + shortSum(r.selector)
+	return "sane-leader-" + shortSum(which)
+}
+
+// selected returns which objects are kept, by their labels; nil means all.
+func (r *daemon) selected() (func(map[string]string) bool, error) {
+	sel, err := labels.Parse(r.selector)
+	if err != nil {
+		return nil, fmt.Errorf("--watch-label-selector %q: %w", r.selector, err)
+	}
+	if sel.Empty() {
+		return nil, nil
+	}
+	return func(has map[string]string) bool { return sel.Matches(labels.Set(has)) }, nil
 }
 
 // keep keeps units until ctx is done.
@@ -366,7 +389,10 @@ func (r *daemon) keep(ctx context.Context, place *Place, says dialect.Dialect) (
 		Dir:   filepath.Join(r.dir, "units"),
 		Units: r.units, Feeds: r.feeds, Applies: r.applies,
 		Jitter: cmp.Or(r.jitter, -1), RetryMin: r.retryMin, RetryMax: r.retryMax,
-		Over: r.over, Selector: r.selector, Kept: r.counts.kept, Rendered: r.counts.rendered, Log: r.log,
+		Over: r.over, Kept: r.counts.kept, Rendered: r.counts.rendered, Log: r.log,
+	}
+	if c.Selected, err = r.selected(); err != nil {
+		return err
 	}
 	if shelf != nil {
 		c.Publisher = shelf

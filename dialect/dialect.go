@@ -33,6 +33,11 @@ type Dialect interface {
 	// error says that r could not answer, or that o is of no kind of ours.
 	Read(o object.Object, r Reader) (Asked, error)
 
+	// ReadForeign returns what o asks for of others, who keep it: a feed that is
+	// what its status offers, whoever is let in; a unit without what it refers
+	// to. Nobody is asked.
+	ReadForeign(o object.Object) (Asked, error)
+
 	// Finalizer is what keeps a deleted object until its unit or feed has been
 	// taken down.
 	Finalizer() string

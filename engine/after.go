@@ -35,7 +35,7 @@ func (r *run) inOrder() bool {
 // Where both use the same source, it must have got to the same revision.
 // e.mu is held.
 func (e *Engine) notReady(name unit.Name, for_ unit.Unit) string {
-	k := e.units[name]
+	k := e.stands(name)
 	switch {
 	case k == nil:
 		return "not found"
@@ -66,7 +66,7 @@ func (e *Engine) cycle(u unit.Unit) string {
 		if n == u.Name && len(path) > 1 {
 			return strings.Join(path, " → ")
 		}
-		k := e.units[n]
+		k := e.stands(n)
 		if k == nil || seen[n] {
 			return ""
 		}

@@ -52,7 +52,12 @@ type Config struct {
 	// kubectl and others leave behind. nil means none.
 	Over []string
 
-	Selector  string // of the dialect's objects, by label; "" means all
+	// Selected reports by its labels whether a custom resource is kept here. Of
+	// the others only that is read which those refer to: sources, units that come
+	// before them, and units that objects come from or go to. Labels may change:
+	// whoever keeps an object hands it over then. nil means that all are.
+	Selected func(labels map[string]string) bool
+
 	Namespace string // of the dialect's objects; "" means all
 
 	// Kept is told how long it took to bring a unit, or to find out that
@@ -98,6 +103,8 @@ type Engine struct {
 	mu       sync.Mutex
 	feeds    map[source.FeedName]*feed // guarded by mu
 	units    map[unit.Name]*keeping    // guarded by mu
+	others   map[unit.Name]*standing   // guarded by mu; units that others keep
+	theirs   index[source.FeedName]    // guarded by mu; those by the feed that they use
 	asked    map[object.ID]asking      // guarded by mu; what each custom resource asks for
 	users    index[source.FeedName]    // guarded by mu; units by the feed that they use
 	after    index[unit.Name]          // guarded by mu; units by the unit that they come after
@@ -169,6 +176,8 @@ func New(c Config) (*Engine, error) {
 		common:   s2.MakeDict(c.Dialect.Sample().JSON(), nil),
 		feeds:    make(map[source.FeedName]*feed),
 		units:    make(map[unit.Name]*keeping),
+		others:   make(map[unit.Name]*standing),
+		theirs:   make(index[source.FeedName]),
 		asked:    make(map[object.ID]asking),
 		users:    make(index[source.FeedName]),
 		after:    make(index[unit.Name]),

@@ -33,9 +33,9 @@ type feed struct {
 
 // putFeed takes in that o asks for f. e.mu is held.
 func (e *Engine) putFeed(o object.Object, f source.Feed) {
-	have := e.feeds[f.Name]
-	if have == nil {
-		have = &feed{by: o.ID(), foreign: e.c.Dialect.Foreign(o.ID().Kind)}
+	have, foreign := e.feeds[f.Name], e.foreign(o)
+	if have == nil || have.foreign != foreign { // or it has been handed over
+		have = &feed{by: o.ID(), foreign: foreign}
 		if !have.foreign {
 			have.status = e.c.Dialect.RecallFeed(o)
 		}
@@ -277,7 +277,7 @@ func (e *Engine) follows(name source.FeedName, was feed, st source.Status, m mad
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	f := e.feeds[name]
-	if f == nil {
+	if f == nil || f.foreign != was.foreign {
 		return false
 	}
 	f.status, f.made, f.due = st, m, due

@@ -31,7 +31,7 @@ func (e *Engine) publish(ctx context.Context, was feed, st source.Status, tree *
 	st.Artifact, st.Err = e.c.Publisher.Publish(ctx, was.want.Name, tree)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if f := e.feeds[was.want.Name]; f != nil {
+	if f := e.feeds[was.want.Name]; f != nil && !f.foreign {
 		f.status = st
 		if st.Err != nil {
 			f.fails = was.fails + 1

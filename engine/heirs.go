@@ -27,7 +27,11 @@ func (r *run) heirs(ctx context.Context, gone inventory.Set) (map[object.ID]stri
 		return nil, true
 	}
 	heirs := make(map[object.ID]string)
-	for _, other := range r.e.sharing(r.u) {
+	others, err := r.e.sharers(ctx, r.u)
+	if err != nil {
+		return nil, r.fail(err)
+	}
+	for _, other := range append(r.e.sharing(r.u), others...) {
 		wants, err := r.e.wants(ctx, other)
 		if err != nil && !r.late(unit.OnUnit) {
 			r.e.heirIs(r.u, false)
@@ -76,14 +80,20 @@ func nothing(object.ID) bool { return false }
 // source stands now, brought to that or not.
 func (e *Engine) wants(ctx context.Context, u unit.Unit) (func(object.ID) bool, error) {
 	e.mu.Lock()
-	k := e.units[u.Name]
+	k, other := e.units[u.Name], e.others[u.Name]
 	src, found := e.source(u)
-	if k == nil || !found || src.tree == nil {
-		e.mu.Unlock()
-		return nothing, nil
+	var st unit.Status
+	var released map[object.ID]bool
+	if k != nil {
+		st, released = *k.status, k.released
 	}
-	st, released := k.status, k.released
 	e.mu.Unlock()
+	switch {
+	case k == nil && other == nil || !found || src.tree == nil:
+		return nothing, nil
+	case other != nil:
+		return e.wantsElsewhere(ctx, u, src, *other)
+	}
 	res, err := e.rendered(ctx, u, src)
 	if err != nil {
 		return nothing, err
@@ -94,6 +104,12 @@ func (e *Engine) wants(ctx context.Context, u unit.Unit) (func(object.ID) bool, 
 			return owns && !released[id]
 		}, nil
 	}
+	return e.names(ctx, u, res)
+}
+
+// names returns a function that reports whether an object is among those that were
+// rendered for a unit.
+func (e *Engine) names(ctx context.Context, u unit.Unit, res render.Result) (func(object.ID) bool, error) {
 	objects, err := e.c.Renderer.Objects(ctx, res)
 	if err != nil {
 		return nothing, err
@@ -140,7 +156,7 @@ func (r *run) release(p plan.Plan) {
 func (r *run) keeper(ctx context.Context, name unit.Name, id object.ID) string {
 	e := r.e
 	e.mu.Lock()
-	k := e.units[name]
+	k, other := e.units[name], e.others[name]
 	var owns bool
 	var u unit.Unit
 	if k != nil {
@@ -149,6 +165,9 @@ func (r *run) keeper(ctx context.Context, name unit.Name, id object.ID) string {
 		u = k.want
 	}
 	e.mu.Unlock()
+	if other != nil {
+		u, owns = r.theirs(ctx, *other, id)
+	}
 	if !owns {
 		return ""
 	}

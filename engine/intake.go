@@ -59,13 +59,9 @@ func (e *Engine) watchKind(ctx context.Context, k object.Kind, listed func()) {
 // watchOnce takes in what one watch tells until it ends. It returns the number of
 // the last listing.
 func (e *Engine) watchOnce(ctx context.Context, k object.Kind, round int, t *trouble, listed func()) int {
-	sel := cluster.Selection{Kind: k, Namespace: e.c.Namespace, Labels: e.c.Selector}
-	foreign := e.c.Dialect.Foreign(k)
-	if foreign {
-		sel.Labels = "" // it says which units are kept, not of what
-	}
+	sel := cluster.Selection{Kind: k, Namespace: e.c.Namespace} // with what is not selected, but may be referred to
 	for ch, err := range e.c.Cluster.Watch(ctx, sel) {
-		if foreign && errors.Is(err, cluster.ErrNoKind) {
+		if e.c.Dialect.Foreign(k) && errors.Is(err, cluster.ErrNoKind) {
 			return round // then there are none, as in most clusters
 		}
 		if err != nil {
@@ -156,9 +152,8 @@ func (e *Engine) unrecalled(a asking) bool {
 // read asks the dialect what o asks for, and sees to it. Its caller has the
 // resource's turn: what is read of it, and beside it, is newer each time.
 func (e *Engine) read(ctx context.Context, o object.Object, is state, round int) {
-	r := e.refs.reader(ctx, o.ID())
-	want, err := e.c.Dialect.Read(o, r)
-	r.done()
+	foreign := e.foreign(o)
+	want, err := e.askedBy(ctx, o, foreign)
 	if err != nil {
 		e.log.Error("read", "object", o.ID().String(), "error", err)
 		e.remind(o.ID(), is, round)
@@ -175,10 +170,30 @@ func (e *Engine) read(ctx context.Context, o object.Object, is state, round int)
 	}
 	for _, u := range want.Units {
 		now.units = append(now.units, u.Name)
-		e.putUnit(o, u)
+		if foreign {
+			e.putOther(o, u)
+		} else {
+			e.putUnit(o, u)
+		}
 	}
 	e.asked[o.ID()] = now
 	e.release(old, now)
+}
+
+// askedBy returns what o asks for. What others keep is not asked what it refers to.
+func (e *Engine) askedBy(ctx context.Context, o object.Object, foreign bool) (dialect.Asked, error) {
+	if foreign {
+		e.refs.forget(o.ID())
+		return e.c.Dialect.ReadForeign(o)
+	}
+	r := e.refs.reader(ctx, o.ID())
+	defer r.done()
+	return e.c.Dialect.Read(o, r)
+}
+
+// foreign reports whether others keep what a custom resource asks for.
+func (e *Engine) foreign(o object.Object) bool {
+	return e.c.Dialect.Foreign(o.ID().Kind) || e.c.Selected != nil && !e.c.Selected(o.Labels())
 }
 
 // remind remembers how a custom resource stands that could not be read: it is
@@ -225,6 +240,7 @@ func (e *Engine) release(old, now asking) {
 	for _, u := range old.units {
 		if !slices.Contains(now.units, u) {
 			e.dropUnit(u)
+			e.dropOther(u)
 		}
 	}
 }

@@ -56,7 +56,7 @@ func many(t testing.TB, n int) (e *Engine, was feed, now made, touched unit.Name
 		if _, _, err := k.Render(t.Context(), u.Name.String(), render.Input{Tree: old.Tree, Recipe: u.Recipe}); err != nil {
 			t.Fatal(err)
 		}
-		e.units[u.Name] = &keeping{want: u, status: &unit.Status{Phase: unit.Done}}
+		e.units[u.Name] = &keeping{standing: standing{want: u, status: &unit.Status{Phase: unit.Done}}}
 		e.users.add(u.Source, u.Name)
 		touched = u.Name
 	}

@@ -22,7 +22,7 @@ func (e *Engine) paused(o object.Object, was asking) *dialect.Pause {
 	if over := before.Until; !is.On && is.By == resumer && !over.IsZero() && !e.now().Before(over) {
 		is.By = "" // it went on by itself
 	}
-	if !e.c.Dialect.Foreign(o.ID().Kind) {
+	if !e.foreign(o) {
 		e.tell(e.c.Dialect.TellPause(o, before, is, e.now()))
 	}
 	if !is.On {
@@ -65,7 +65,7 @@ const resumer = "sane"
 // it was seen.
 func (e *Engine) resume(ctx context.Context, id object.ID) error {
 	o, ok := e.object(id)
-	if !ok {
+	if !ok || e.foreign(o) {
 		return nil
 	}
 	patch := object.Of(e.c.Dialect.SetPause(dialect.Pause{})).With(o.ResourceVersion(), "metadata", "resourceVersion")

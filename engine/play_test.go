@@ -147,6 +147,23 @@ func (p *play) show(id object.ID) {
 	p.say("%s", hideTimes(string(data)))
 }
 
+// tell has others tell of a unit that it is ready at a revision, and what it owns.
+func (p *play) tell(id object.ID, rev string, owned []string) {
+	o, _, err := p.world.Get(p.t.Context(), id)
+	p.check(err)
+	entries := []any{}
+	for _, e := range owned {
+		entries = append(entries, map[string]any{"id": e, "v": "v1"})
+	}
+	p.world.SetStatus(id, map[string]any{
+		"observedGeneration": o.Generation(), "lastAppliedRevision": rev, "lastAttemptedRevision": rev, "inventory": map[string]any{"entries": entries},
+		"conditions": []any{map[string]any{
+			"type": "Ready", "status": "True", "reason": "ReconciliationSucceeded", "message": "Applied revision: " + rev,
+			"observedGeneration": o.Generation(), "lastTransitionTime": "2000-01-01T00:00:00Z",
+		}},
+	})
+}
+
 var times = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`)
 
 func hideTimes(s string) string { return times.ReplaceAllString(s, "TIME") }

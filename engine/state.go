@@ -19,7 +19,7 @@ type state struct {
 func (e *Engine) stateOf(o object.Object) state {
 	o = o.Without("metadata", "managedFields")
 	return state{
-		uid: o.UID(), version: o.ResourceVersion(), question: question(o, e.c.Dialect.Foreign(o.ID().Kind)),
+		uid: o.UID(), version: o.ResourceVersion(), question: question(o, e.foreign(o)),
 		held: slices.Contains(o.Finalizers(), e.c.Dialect.Finalizer()), data: bytes.Clone(e.common.Encode(nil, o.JSON())),
 	}
 }

@@ -15,19 +15,29 @@ import (
 )
 
 // write changes a custom resource's status from what it says to what told says.
-// It writes nothing if that is the same.
+// It writes nothing if that is the same, or if it is others who are to write it.
 func (e *Engine) write(ctx context.Context, o, told object.Object) error {
+	if e.foreign(o) {
+		return nil
+	}
 	was, _ := o.Get("status")
 	now, _ := told.Get("status")
 	diff := mergeDiff(was, now)
 	if diff == nil {
 		return nil
 	}
-	data := object.Of(map[string]any{"status": diff}).JSON()
+	patch := object.Of(map[string]any{"status": diff})
+	if e.c.Selected != nil { // others may have it by now
+		patch = patch.With(o.ResourceVersion(), "metadata", "resourceVersion")
+	}
+	data := patch.JSON()
 	got, err := e.c.Cluster.Patch(ctx, o.ID(), cluster.Patch{Type: cluster.MergePatch, Data: data},
 		cluster.How{Manager: e.c.Dialect.Manager(o.ID().Kind), Subresource: "status", Brief: true})
 	if errors.Is(err, cluster.ErrNotFound) {
 		return nil // it has been deleted: nobody reads it any more
+	}
+	if errors.Is(err, cluster.ErrConflict) {
+		return e.refresh(ctx, o.ID(), err)
 	}
 	if err != nil {
 		return err
@@ -110,7 +120,7 @@ func (e *Engine) letGo(ctx context.Context, id object.ID) error {
 // finalizers changes the finalizers of a custom resource as change says.
 func (e *Engine) finalizers(ctx context.Context, id object.ID, change func([]string) []string) error {
 	o, ok := e.object(id)
-	if !ok {
+	if !ok || e.foreign(o) {
 		return nil
 	}
 	was := o.Finalizers()

@@ -98,7 +98,7 @@ func (r *run) shut(g gate) string {
 func (e *Engine) askerOf(name unit.Name) object.ID {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if k := e.units[name]; k != nil {
+	if k := e.stands(name); k != nil {
 		return k.by
 	}
 	return object.ID{}

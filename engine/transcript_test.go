@@ -108,6 +108,7 @@ type play struct {
 	offers    *offers
 	speaks    flux.Config
 	publisher engine.Publisher // nil: nobody else is to have what feeds hold
+	selected  func(map[string]string) bool
 	dir       string
 	stop      func()
 	down      *downfall     // nil: none is to come
@@ -153,6 +154,7 @@ func (p *play) start() {
 		Rendered:  p.rendered,
 		Sinks:     []report.Sink{p},
 		Publisher: p.publisher,
+		Selected:  p.selected,
 		Dir:       p.dir,
 		Units:     1, Feeds: 1, Applies: 1, Jitter: -1,
 		Log: slog.New(slog.DiscardHandler),
@@ -255,6 +257,9 @@ func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " | ") }
 //	suspend OBJECT BY [DURATION [WHY]]   by a field manager, and until then
 //	resume OBJECT BY
 //	keep CONTROLLERS...           restart, and do the work of these of Flux's controllers only
+//	shard KEY=VALUE               restart, and keep what bears this label only
+//	label OBJECT KEY=VALUE
+//	tell UNIT REVISION [IDS...]   others have brought it there; IDS are as in an inventory
 //	offer FEED REVISION FILE=OBJECTS...   somebody else has a tarball for it; without files it is not there
 //	withdraw FEED                 somebody else has none any more
 //	publish [MESSAGE]             restart, and let others have what feeds hold; with a message that fails
@@ -320,6 +325,19 @@ func (p *play) do(line string) {
 		p.stop()
 		p.speaks.Controllers = args
 		p.start()
+	case "shard":
+		p.rest()
+		p.stop()
+		k, v, _ := strings.Cut(args[0], "=")
+		p.selected = func(labels map[string]string) bool { return labels[k] == v }
+		p.start()
+	case "label":
+		k, v, _ := strings.Cut(args[1], "=")
+		p.world.Edit(id(args[0]), "somebody", func(o object.Object) object.Object {
+			return o.WithLabels(map[string]string{k: v})
+		})
+	case "tell":
+		p.tell(id("Kustomization/"+args[0]), args[1], args[2:])
 	case "offer":
 		p.world.SetStatus(id("GitRepository/"+args[0]), map[string]any{"artifact": p.offers.put(args[0], args[1], args[2:])})
 	case "publish":

@@ -16,14 +16,20 @@ import (
 	"github.com/sane-gitops/sane/unit"
 )
 
-// A keeping is a unit that is kept.
-type keeping struct {
-	// Guarded by Engine.mu.
+// A standing is how a unit stands, whoever keeps it. It is guarded by Engine.mu.
+type standing struct {
 	by     object.ID // the object that asks for it
 	want   unit.Unit
-	status *unit.Status // as it stands; never changed
-	terms  *terms       // nil if it has none; never changed
+	status *unit.Status // never changed
+}
 
+// A keeping is a unit that is kept.
+type keeping struct {
+	standing
+
+	// Guarded by Engine.mu.
+	terms    *terms             // nil if it has none; never changed
+	stop     context.CancelFunc // ends what its worker does; nil if it never had one
 	groups   []string           // API groups of kinds that it has and the server did not serve
 	released map[object.ID]bool // what goes over to others; never changed
 
@@ -59,10 +65,11 @@ func (r *run) goal() goal {
 
 // putUnit takes in that o asks for u. e.mu is held.
 func (e *Engine) putUnit(o object.Object, u unit.Unit) {
+	e.dropOther(u.Name)
 	k := e.units[u.Name]
 	prio := changed
 	if k == nil {
-		k = &keeping{by: o.ID(), status: e.recallUnit(o)}
+		k = &keeping{standing: standing{by: o.ID(), status: e.recallUnit(o)}}
 		k.told = k.status
 		e.units[u.Name] = k
 	} else {
@@ -180,7 +187,9 @@ func (e *Engine) keepUnits(ctx context.Context) {
 // at it again if nothing happens before.
 func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority) {
 	began := e.now()
-	r, ok := e.begin(name)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	r, ok := e.begin(name, stop)
 	if !ok {
 		return time.Time{}, unchanged
 	}
@@ -268,14 +277,16 @@ type run struct {
 	tooLate bool                         // for that to become healthy
 }
 
-// begin returns a run for the unit of that name, and whether there is one.
-func (e *Engine) begin(name unit.Name) (*run, bool) {
+// begin returns a run for the unit of that name, which stop ends, and whether there
+// is one.
+func (e *Engine) begin(name unit.Name, stop context.CancelFunc) (*run, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	k := e.units[name]
 	if k == nil {
 		return nil, false
 	}
+	k.stop = stop
 	r := &run{e: e, k: k, u: k.want, terms: k.terms.orNone(), was: *k.status}
 	r.src, r.found = e.source(k.want)
 	r.st = unit.Status{

@@ -90,7 +90,7 @@ func (f flux) Read(o object.Object, r dialect.Reader) (dialect.Asked, error) {
 		return dialect.Asked{Units: []unit.Unit{u}}, nil
 	}
 	if f.Foreign(kind) {
-		return dialect.Asked{Feeds: []source.Feed{artifact(o)}}, nil
+		return f.ReadForeign(o)
 	}
 	read := map[object.Kind]func(object.Object, dialect.Reader) (source.Feed, error){
 		GitRepository: f.gitRepository, OCIRepository: f.ociRepository, Bucket: f.bucket,
@@ -101,6 +101,22 @@ func (f flux) Read(o object.Object, r dialect.Reader) (dialect.Asked, error) {
 	}
 	return dialect.Asked{Feeds: append(dialect.Asked{}.Feeds, feed)}, nil
 }
+
+func (f flux) ReadForeign(o object.Object) (dialect.Asked, error) {
+	if o.ID().Kind != Kustomization {
+		return dialect.Asked{Feeds: []source.Feed{artifact(o)}}, nil
+	}
+	u, err := f.kustomization(o, nobody{})
+	if err != nil {
+		return dialect.Asked{}, fmt.Errorf("flux: read %s: %w", o, err)
+	}
+	return dialect.Asked{Units: []unit.Unit{u}}, nil
+}
+
+// Nobody is asked: a [dialect.Reader] that finds nothing.
+type nobody struct{}
+
+func (nobody) Get(object.ID) (object.Object, bool, error) { return object.Object{}, false, nil }
 
 // decode fills a typed object with what o asks for; its status is left out.
 func decode(o object.Object, into any) error {
