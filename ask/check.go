@@ -199,7 +199,7 @@ func (c *checkup) rights(ctx context.Context) error {
 			return err
 		}
 		if len(lacks) > 0 {
-			what := strings.ToLower(n.kind.Name) + "s"
+			what := several(n.kind)
 			if n.sub != "" {
 				what += "/" + n.sub
 			}
@@ -212,6 +212,15 @@ func (c *checkup) rights(ctx context.Context) error {
 		c.good("all is allowed that it takes")
 	}
 	return nil
+}
+
+// several returns what the server calls objects of a kind.
+func several(k object.Kind) string {
+	name := strings.ToLower(k.Name)
+	if stem, ok := strings.CutSuffix(name, "y"); ok {
+		return stem + "ies"
+	}
+	return name + "s"
 }
 
 // lacks returns which verbs are not allowed. What the server does not know is told

@@ -376,13 +376,13 @@ func quoted(text string) string {
 // completeRevisions completes a unit, and after it that many revisions of its
 // history.
 func (d *desk) completeRevisions(n int) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		noun, names, err := named(d.Language, args)
 		switch {
 		case err != nil || len(names) > n:
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		case len(names) == 0:
-			return d.completeNamed(cmd, args, begun)
+			return d.completeUnits(cmd, nil, "")
 		}
 		return d.revisionsOf(cmd.Context(), noun.Kind, names[0]), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 	}

@@ -135,6 +135,9 @@ func (r *daemon) run(cmd *cobra.Command) (err error) {
 	if err := r.past.check(); err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
+	if err := r.front.check(cmd.Flags()); err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
 	if err := r.checkTimes(); err != nil {
 		return fmt.Errorf("run: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -220,15 +221,55 @@ func (f *front) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.GroupsPrefix, "web-oidc-groups-prefix", "", "`PREFIX` of their names")
 }
 
+// check complains about flags that say nothing without others, or nothing at all.
+func (f *front) check(flags *pflag.FlagSet) (err error) {
+	if f.addr == "0" {
+		f.addr = ""
+	}
+	lacks := func(prefix, other string) {
+		flags.Visit(func(x *pflag.Flag) {
+			if err == nil && x.Name != other && strings.HasPrefix(x.Name, prefix) {
+				err = fmt.Errorf("--%s says nothing without --%s", x.Name, other)
+			}
+		})
+	}
+	o := f.door.OIDC
+	switch {
+	case f.addr == "":
+		lacks("web-", "web-addr")
+	case o.Issuer == "":
+		lacks("web-oidc-", "web-oidc-issuer")
+	case !isSite(o.Issuer, "https"):
+		return fmt.Errorf("--web-oidc-issuer %q: want https://HOST, as the issuer calls itself", o.Issuer)
+	case o.ClientID == "":
+		return errors.New("--web-oidc-issuer: want --web-oidc-client-id with it, by which the issuer knows the pages")
+	case f.door.URL == "":
+		return errors.New("--web-oidc-issuer: want --web-external-url with it, for the issuer to send browsers back to")
+	}
+	if u := f.door.URL; err == nil && u != "" && (!isSite(u, "https", "http") || strings.Count(strings.TrimSuffix(u, "/"), "/") > 2) {
+		return fmt.Errorf("--web-external-url %q: want https://HOST", u)
+	}
+	return err
+}
+
+// isSite reports whether text is a URL with a host and one of the schemes.
+func isSite(text string, schemes ...string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && slices.Contains(schemes, u.Scheme) && u.RawQuery == "" && u.Fragment == ""
+}
+
 // read reads the files that the flags name.
 func (f *front) read() (err error) {
-	if f.addr == "" || f.addr == "0" {
-		f.addr = ""
+	if f.addr == "" {
 		return nil
 	}
 	if f.sealFile != "" {
-		if f.door.Seal, err = os.ReadFile(f.sealFile); err != nil {
+		const least = 32 // bytes
+		switch f.door.Seal, err = os.ReadFile(f.sealFile); {
+		case err != nil:
 			return fmt.Errorf("--web-session-key-file: %w", err)
+		case len(f.door.Seal) < least:
+			return fmt.Errorf("--web-session-key-file: %s is too short: want %d random bytes or more", f.sealFile, least)
 		}
 	}
 	if f.secretFile != "" {

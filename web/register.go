@@ -133,7 +133,7 @@ func (g *register) follow(ctx context.Context, k object.Kind, sh *shelf) {
 	for ctx.Err() == nil {
 		began := g.s.now()
 		err := g.watch(ctx, sel, sh)
-		if errors.Is(err, cluster.ErrForbidden) && sel.Namespace == "" && g.s.c.Namespace != "" {
+		if g.narrows(sel, err) {
 			sel.Namespace = g.s.c.Namespace // those that we may list
 			continue
 		}
@@ -147,11 +147,20 @@ func (g *register) follow(ctx context.Context, k object.Kind, sh *shelf) {
 	}
 }
 
-// watch follows a watch up to its end, and returns the error that ended it.
+// narrows reports whether less is watched in place of what may not be.
+func (g *register) narrows(sel cluster.Selection, err error) bool {
+	return errors.Is(err, cluster.ErrForbidden) && sel.Namespace == "" && g.s.c.Namespace != ""
+}
+
+// watch follows a watch up to its end, and returns the error that ended it. One after
+// which less is watched is told to nobody.
 func (g *register) watch(ctx context.Context, sel cluster.Selection, sh *shelf) (last error) {
 	for ch, err := range g.s.c.Cluster.Watch(ctx, sel) {
 		var x *row
-		if last = err; err == nil && ch.Type == cluster.Put {
+		if last = err; g.narrows(sel, err) {
+			return err
+		}
+		if err == nil && ch.Type == cluster.Put {
 			x = g.s.rowOf(ch.Object)
 		}
 		g.mu.Lock()
