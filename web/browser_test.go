@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/internal/browser"
@@ -20,19 +21,35 @@ func TestLooks(t *testing.T) {
 // An open page says since when it is not as things are: while the cluster can't be
 // asked, and when the session is over. Then it goes on, or offers the login.
 func TestOpenPages(t *testing.T) {
-	st := shop(t, nil)
-	tab := st.tab(browser.Start(t), 1280, 900, "light")
+	st, chrome := shop(t, nil), browser.Start(t)
+	tab := st.tab(chrome, 1280, 900, "light")
+	tab.Open(st.http.URL + "/sources") // so that it is known who may list them
 	tab.Open(st.http.URL + webUnit)
 	tab.Until(whole)
 	tab.Excuse("503")
 	st.world.Fail(func(string, object.ID) error { return cluster.ErrUnavailable })
 	st.world.Lose()
-	tab.UntilText("what you see is from then")
-	if text := tab.Text(); !strings.Contains(text, "No answer since") || !strings.Contains(text, "What it has made") {
+	tab.UntilText("This page: not as it is now")
+	if text := tab.Text(); !strings.Contains(text, "The cluster does not answer") || !strings.Contains(text, "What it has made") {
 		t.Errorf("without a cluster the page shows\n%s", text)
 	}
+	tab.Audit()
+	tab.Shot("lost")
+	new := st.tab(chrome, 360, 700, "dark") // who has not been there
+	new.Excuse("503")
+	new.Open(st.http.URL + appsSource)
+	new.UntilText("This is what lists know of it")
+	new.Audit()
+	new.Shot("scant")
+	st.clock.pass(rightStands + time.Minute)
+	tab.Hide()
+	tab.Show()
+	tab.UntilText("what you see is from then") // there is nothing to be shown any more
+	if text := tab.Text(); !strings.Contains(text, "No answer since") || !strings.Contains(text, "What it has made") {
+		t.Errorf("without a cluster, later, the page shows\n%s", text)
+	}
 	st.world.Fail(nil)
-	tab.Until(`document.getElementById("state").hidden`)
+	tab.Until(`document.getElementById("state").hidden && !document.querySelector(".stale")`)
 
 	tab.Excuse("401")
 	tab.Clear()

@@ -16,7 +16,7 @@ import (
 )
 
 func (s *Server) fleetPages() {
-	s.get("/{$}", s.fleet)
+	s.look("/{$}", s.fleet)
 	s.get("/live", func(w http.ResponseWriter, r *http.Request, v *viewer) error {
 		turn := turnOf(r)
 		return s.stream(w, r, v, func(ctx context.Context, changed func()) { s.register.changes(ctx, turn, changed) })

@@ -108,7 +108,8 @@ func (s *Server) of(nouns []ask.Noun, what string, p aboutPage) page {
 		if err != nil || !slices.ContainsFunc(nouns, func(x ask.Noun) bool { return x.Kind == n.Kind }) {
 			return absent("A kind of " + what + " called " + r.PathValue("kind"))
 		}
-		o, err := s.seen(r.Context(), v, n.ID(r.PathValue("namespace"), r.PathValue("name")))
+		v.about = n.ID(r.PathValue("namespace"), r.PathValue("name"))
+		o, err := s.seen(r.Context(), v, v.about)
 		if err != nil {
 			return err
 		}

@@ -24,7 +24,7 @@ import (
 
 func (s *Server) objectPages() {
 	const at = "/object/{kind}/{namespace}/{name}"
-	s.get(at, s.object)
+	s.look(at, s.object)
 	s.get(at+"/live", s.objectLive)
 	s.get(at+"/origin", s.origin)
 	s.get(at+"/logs", s.logsPage)

@@ -34,6 +34,8 @@ type frame struct {
 	Stale   []stale
 	Main    any // what the page's own template is given
 
+	Body template.HTML // what that has made of it
+
 	Viewer  *viewer // nil before the login
 	Form    string  // what a form has to carry
 	Theme   string  // "light", "dark", or "" for what the browser prefers
@@ -131,6 +133,14 @@ func (s *Server) showWith(w http.ResponseWriter, r *http.Request, v *viewer, sta
 	}
 	b := pageBuffers.Get().(*bytes.Buffer)
 	defer pageBuffers.Put(b)
+	b.Reset()
+	if err := t.ExecuteTemplate(b, "main", f); err != nil {
+		return err
+	}
+	f.Body = template.HTML(b.String()) // as our own template has made it
+	if v != nil && v.keep != nil && status == http.StatusOK {
+		v.keep(f)
+	}
 	b.Reset()
 	if err := t.ExecuteTemplate(b, part, f); err != nil {
 		return err

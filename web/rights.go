@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"sync"
 	"time"
 
@@ -43,7 +42,7 @@ func (s *Server) may(ctx context.Context, v *viewer, d cluster.Deed) (bool, erro
 		return known.ok, nil
 	}
 	allowed, err := v.cluster.May(ctx, d)
-	if ok && now.Sub(known.asof) < rightStands && (errors.Is(err, cluster.ErrUnavailable) || errors.Is(err, cluster.ErrBusy)) {
+	if ok && now.Sub(known.asof) < rightStands && silent(ctx, err) {
 		return known.ok, nil
 	}
 	if err != nil {

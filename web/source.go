@@ -20,8 +20,8 @@ import (
 
 func (s *Server) sourcePages() {
 	const at = "/source/{kind}/{namespace}/{name}"
-	s.get("/sources", s.sources)
-	s.get(at, s.ofSource(s.source))
+	s.look("/sources", s.sources)
+	s.look(at, s.ofSource(s.source))
 	s.get(at+"/live", s.ofSource(s.sourceLive))
 	s.get(at+"/log", s.ofSource(s.commitLog))
 }

@@ -17,7 +17,7 @@ import (
 )
 
 func (s *Server) timelinePages() {
-	s.get("/timeline", s.timeline)
+	s.look("/timeline", s.timeline)
 	s.get("/timeline/live", func(w http.ResponseWriter, r *http.Request, v *viewer) error {
 		if s.c.Journal == nil {
 			return absent("A timeline")

@@ -23,7 +23,7 @@ import (
 
 func (s *Server) unitPages() {
 	const at = "/unit/{kind}/{namespace}/{name}"
-	s.get(at, s.ofUnit(s.unit))
+	s.look(at, s.ofUnit(s.unit))
 	s.get(at+"/live", s.ofUnit(s.unitLive))
 	s.get(at+"/plan", s.ofUnit(s.plan))
 	s.get(at+"/commit", s.ofUnit(s.commit))
@@ -128,6 +128,9 @@ func (s *Server) unit(w http.ResponseWriter, r *http.Request, v *viewer, o objec
 	p, err := s.unitPage(r.Context(), v, o, u, r.URL)
 	if err != nil {
 		return err
+	}
+	if p.TreeErr != "" {
+		v.keep = nil // it was shown with more
 	}
 	return s.show(w, r, v, "unit", frame{
 		Title: o.Name() + " in " + o.Namespace(), Section: "fleet", Live: fmt.Sprint(p.Address, "/live?turn=", turn), Main: p,

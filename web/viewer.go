@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/object"
 )
 
 // A viewer is who looks at a page.
@@ -18,6 +19,9 @@ type viewer struct {
 	cluster cluster.Cluster // as they see it
 	session session
 	rights  *rights
+
+	about object.ID   // the unit or source that is looked at
+	keep  func(frame) // keeps a page that was made; nil if it need not be
 }
 
 // A page answers a request of somebody who was let in. Its error is shown in

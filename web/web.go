@@ -84,6 +84,7 @@ type Server struct {
 	reviews  reviews
 	cross    *http.CrossOriginProtection
 	errand   *errand
+	kept     kept
 	commits  commits
 }
 

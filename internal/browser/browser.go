@@ -49,9 +49,23 @@ func Start(t testing.TB) *Browser {
 	if program == "" {
 		t.Skipf("no browser: none of %s is installed", strings.Join(names, ", "))
 	}
+	for try := 1; ; try++ {
+		b, err := launch(t, program)
+		if err == nil {
+			return b
+		}
+		if try == 3 {
+			t.Fatalf("start %s: %v", program, err)
+		}
+		t.Logf("start %s: %v", program, err) // on a machine that has much else to do it ends at its beginning at times
+	}
+}
+
+// launch starts a program that ends with the test.
+func launch(t testing.TB, program string) (*Browser, error) {
 	dir, err := os.MkdirTemp("", "browser-")
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	opts := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(program), chromedp.UserDataDir(dir), chromedp.NoSandbox, chromedp.DisableGPU,
@@ -69,9 +83,9 @@ func Start(t testing.TB) *Browser {
 		_ = os.RemoveAll(dir)
 	})
 	if err := chromedp.Run(ctx); err != nil {
-		t.Fatalf("start %s: %v", program, err)
+		return nil, err
 	}
-	return &Browser{t, ctx}
+	return &Browser{t, ctx}, nil
 }
 
 // A Tab is a page in a window of its own, which shares no cookies with others.
