@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -164,7 +165,7 @@ func (d *discovery) fetch(ctx context.Context) (map[object.Kind]resource, map[st
 	for _, path := range []string{"/api", "/apis"} {
 		g, err := d.read(ctx, path)
 		if err != nil {
-			return nil, nil, unknowing(path, err)
+			return nil, nil, unknowing(d.wire.base+path, err)
 		}
 		g.add(kinds, stale)
 	}
@@ -184,15 +185,18 @@ func (d *discovery) read(ctx context.Context, path string) (g groups, err error)
 	return g, err
 }
 
-// unknowing returns why discovery failed. It is never ErrNoKind: which kinds
-// there are is just what is not known.
-func unknowing(path string, err error) error {
+// unknowing returns why discovery failed at a URL. It is never ErrNoKind: which
+// kinds there are is just what is not known.
+func unknowing(at string, err error) error {
+	if u, err := url.Parse(at); err == nil {
+		at = u.Host + u.Path // without a password, which a kubeconfig may have there
+	}
 	refused := cluster.Refused("discover", object.ID{}, err)
 	switch refused.Err {
 	case cluster.ErrNoKind, cluster.ErrNotFound, cluster.ErrInvalid, cluster.ErrConflict:
 		refused.Err = cluster.ErrUnavailable
 	}
-	return fmt.Errorf("%w: discovery at %s: %s", refused.Err, path, refused.Why)
+	return fmt.Errorf("%w: discovery at %s: %s", refused.Err, at, refused.Why)
 }
 
 // add adds the kinds of g. The server lists the preferred version first.

@@ -234,7 +234,7 @@ func TestDiscovery(t *testing.T) {
 func TestDiscoveryFails(t *testing.T) {
 	_, c := start(t, map[string][]answer{"/apis": {{code: 503, body: "starting"}, {body: groupKinds}}})
 	_, _, err := c.Get(t.Context(), one)
-	if !errors.Is(err, cluster.ErrUnavailable) || err.Error() != "get ConfigMap/apps/one: server is not available: discovery at /apis: starting" {
+	if !errors.Is(err, cluster.ErrUnavailable) || err.Error() != "get ConfigMap/apps/one: server is not available: discovery at "+strings.TrimPrefix(c.wire.base, "http://")+"/apis: starting" {
 		t.Error(err)
 	}
 	_, c = start(t, map[string][]answer{"/apis": {{body: `{"kind":"APIGroupList"}`}}})
