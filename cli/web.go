@@ -297,8 +297,19 @@ func (r *daemon) show(ctx context.Context, p *pages, place *Place, says dialect.
 	if err != nil {
 		return err
 	}
+	if !strings.HasPrefix(r.front.door.URL, "https://") && !onLoopback(r.front.addr) {
+		r.log.Warn("the pages are served without --web-external-url=https://HOST: if browsers come by http, tokens and sessions can be read on the way; if they come by https, their cookies do not say so",
+			"web-addr", r.front.addr)
+	}
 	p.serving.Go(func() { _ = site.Run(ctx) }) // it ends with ctx
 	return p.add("web", r.front.addr, site)
+}
+
+// onLoopback reports whether only this host can reach an address.
+func onLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
 }
 
 // lend returns what the controller works with, to be read with.

@@ -79,7 +79,8 @@ func (s *Server) doing(what string, do deed) aboutPage {
 // onObject serves what is done to another object.
 func (s *Server) onObject(what string, do deed) page {
 	return func(w http.ResponseWriter, r *http.Request, v *viewer) error {
-		o, err := s.seen(r.Context(), v, objectNamed(r))
+		v.about = objectNamed(r)
+		o, err := s.seen(r.Context(), v, v.about)
 		if err != nil {
 			return err
 		}
@@ -89,13 +90,11 @@ func (s *Server) onObject(what string, do deed) page {
 
 // done does it, writes down who did, and goes back to where it was asked for.
 func (s *Server) done(w http.ResponseWriter, r *http.Request, v *viewer, what string, o object.Object, do deed) error {
-	facts, err := do(r, v, o)
-	note := append([]any{"user", v.Name, "did", what, "object", o.ID().String(), "from", r.RemoteAddr}, facts...)
-	if err != nil {
-		s.log.Warn("not done", append(note, "err", err)...)
+	var err error
+	if v.facts, err = do(r, v, o); err != nil {
 		return err
 	}
-	s.log.Info("done", note...)
+	s.log.Info("done", v.note(what, r)...)
 	s.record(r.Context(), v, what, o)
 	to, err := url.Parse(local(r.PostFormValue("to")))
 	if err != nil || to.Path == "/" {

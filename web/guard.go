@@ -31,6 +31,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := s.cross.Check(r); err != nil {
+		s.log.Warn("not done", "object", r.URL.Path, "from", r.RemoteAddr, "err", err)
 		s.refuse(w, r, nil, http.StatusForbidden, "The request came from another site's page, so nothing was done.")
 		return
 	}

@@ -20,6 +20,7 @@ import (
 // What bounds questions that take a repository, or the dry run of a plan.
 const (
 	slowAtATime = 4
+	slowOfOne   = 2 // viewer, where there are several
 	slowLasts   = 45 * time.Second
 )
 
@@ -28,10 +29,53 @@ type errand struct {
 	places chan struct{}
 
 	mu   sync.Mutex
-	gear *ask.Gear // guarded by mu; nil until somebody has needed it
+	of   map[string]*allotment // guarded by mu; of those who have, or wait for, one
+	gear *ask.Gear             // guarded by mu; nil until somebody has needed it
 }
 
-func newErrand() *errand { return &errand{places: make(chan struct{}, slowAtATime)} }
+// An allotment are the places that one viewer may take.
+type allotment struct {
+	places chan struct{}
+	users  int // guarded by errand.mu
+}
+
+func newErrand() *errand {
+	return &errand{places: make(chan struct{}, slowAtATime), of: make(map[string]*allotment)}
+}
+
+// enter waits for a place for a viewer until ctx is done. leave gives it back.
+func (e *errand) enter(ctx context.Context, v *viewer) (leave func(), err error) {
+	e.mu.Lock()
+	own := e.of[v.Name]
+	if own == nil {
+		n := slowOfOne
+		if v.Name == "" {
+			n = slowAtATime // there are no others
+		}
+		own = &allotment{places: make(chan struct{}, n)}
+		e.of[v.Name] = own
+	}
+	own.users++
+	e.mu.Unlock()
+	leave = func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if own.users--; own.users == 0 {
+			delete(e.of, v.Name)
+		}
+	}
+	for _, places := range []chan struct{}{own.places, e.places} {
+		select {
+		case places <- struct{}{}:
+			before := leave
+			leave = func() { <-places; before() }
+		case <-ctx.Done():
+			leave()
+			return nil, context.Cause(ctx)
+		}
+	}
+	return leave, nil
+}
 
 // errLater is why a page that is made at once does not know what is in a
 // repository: a part of it that comes later does.
@@ -51,13 +95,12 @@ func (s *Server) quick(v *viewer) *ask.Desk {
 func (s *Server) slowly(ctx context.Context, v *viewer, answer func(context.Context, *ask.Desk) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, slowLasts, fmt.Errorf("it took longer than %v", slowLasts))
 	defer cancel()
-	select {
-	case s.errand.places <- struct{}{}:
-		defer func() { <-s.errand.places }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	leave, err := s.errand.enter(ctx, v)
+	if err != nil {
+		return err
 	}
-	err := answer(ctx, s.desk(v))
+	defer leave()
+	err = answer(ctx, s.desk(v))
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -52,8 +52,13 @@ func (s *Server) askIn(w http.ResponseWriter, r *http.Request, status int, wrong
 
 // enter lets in who shows the pass.
 func (s *Server) enter(w http.ResponseWriter, r *http.Request) {
+	if s.tired(w, r) {
+		return
+	}
 	given, want := sha256.Sum256([]byte(r.FormValue("pass"))), sha256.Sum256([]byte(s.c.Door.Pass))
 	if !hmac.Equal(given[:], want[:]) {
+		s.tries.failed(remote(r), s.now())
+		s.log.Info("login refused", "from", r.RemoteAddr)
 		s.askIn(w, r, http.StatusForbidden, "This is not the address that was printed last.")
 		return
 	}
@@ -67,9 +72,13 @@ func (s *Server) tokenLogin(w http.ResponseWriter, r *http.Request) {
 		s.askIn(w, r, http.StatusBadRequest, "No token was given.")
 		return
 	}
+	if s.tired(w, r) {
+		return
+	}
 	who, err := s.c.Door.Review(r.Context(), token)
 	switch {
 	case errors.Is(err, cluster.ErrForbidden):
+		s.tries.failed(remote(r), s.now())
 		s.log.Info("login refused", "from", r.RemoteAddr)
 		s.askIn(w, r, http.StatusForbidden, "The cluster does not accept this token.")
 	case err != nil:
@@ -92,6 +101,7 @@ func (s *Server) welcome(w http.ResponseWriter, r *http.Request, who cluster.Ide
 }
 
 func (s *Server) logout(w http.ResponseWriter, r *http.Request, v *viewer) error {
+	s.signouts.add(v.session, s.now())
 	s.setCookie(w, r, "session", "", 0)
 	s.log.Info("logged out", "user", v.Name)
 	http.Redirect(w, r, "/login", http.StatusSeeOther)

@@ -107,9 +107,13 @@ func (s *Server) arrive(w http.ResponseWriter, r *http.Request) {
 		s.askIn(w, r, http.StatusForbidden, "This login was not begun here, or too long ago. Try again, please.")
 		return
 	}
+	if s.tired(w, r) {
+		return
+	}
 	s.setCookie(w, r, "quest", "", 0)
 	who, err := s.oidc.identify(s.asking(r), q, r.FormValue("code"))
 	if err != nil {
+		s.tries.failed(remote(r), s.now())
 		s.log.Info("login refused", "from", r.RemoteAddr, "err", err, "said", r.FormValue("error"))
 		s.askIn(w, r, http.StatusForbidden, "The login of your organization did not let you in.")
 		return

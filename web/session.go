@@ -179,7 +179,7 @@ func port(host string) string {
 func (s *Server) sessionOf(r *http.Request) (session, bool) {
 	var x session
 	c, err := r.Cookie(s.cookie(r, "session"))
-	if err != nil || s.seal.open("session", c.Value, &x) != nil || x.over(s.now()) {
+	if err != nil || s.seal.open("session", c.Value, &x) != nil || x.over(s.now()) || s.signouts.has(x, s.now()) {
 		return session{}, false
 	}
 	return x, true

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -20,7 +21,8 @@ type viewer struct {
 	session session
 	rights  *rights
 
-	about object.ID   // the unit or source that is looked at
+	about object.ID   // what is looked at
+	facts []any       // what the audit log says of what they do to it
 	keep  func(frame) // keeps a page that was made; nil if it need not be
 }
 
@@ -31,14 +33,29 @@ type page func(w http.ResponseWriter, r *http.Request, v *viewer) error
 // get serves a page at a pattern such as "/unit/{kind}".
 func (s *Server) get(pattern string, p page) { s.mux.HandleFunc("GET "+pattern, s.inside(p)) }
 
-// post serves what a form asks to be done.
+// post serves what a form asks to be done. What is not done is in the audit log,
+// whatever it was refused for.
 func (s *Server) post(pattern string, p page) {
-	s.mux.HandleFunc("POST "+pattern, s.inside(func(w http.ResponseWriter, r *http.Request, v *viewer) error {
-		if !s.seal.vouches(v.session.ID, r.PostFormValue("form")) {
-			return &refusal{http.StatusForbidden, "This form is not of your session. Open its page again, and send it from there."}
+	s.mux.HandleFunc("POST "+pattern, s.inside(func(w http.ResponseWriter, r *http.Request, v *viewer) (err error) {
+		if s.seal.vouches(v.session.ID, r.PostFormValue("form")) {
+			err = p(w, r, v)
+		} else {
+			err = &refusal{http.StatusForbidden, "This form is not of your session. Open its page again, and send it from there."}
 		}
-		return p(w, r, v)
+		if err != nil {
+			s.log.Warn("not done", append(v.note(path.Base(r.URL.Path), r), "err", err)...)
+		}
+		return err
 	}))
+}
+
+// note returns what the audit log says of something that a viewer asked for.
+func (v *viewer) note(did string, r *http.Request) []any {
+	about := r.URL.Path
+	if v.about.Name != "" {
+		about = v.about.String()
+	}
+	return append([]any{"user", v.Name, "did", did, "object", about, "from", r.RemoteAddr}, v.facts...)
 }
 
 // inside has a page see only those who were let in. Others are sent to the
@@ -86,9 +103,12 @@ func (s *Server) viewerOf(x session) *viewer {
 	return &viewer{Name: x.Who.User, cluster: c, session: x, rights: s.rights.of(x.Who)}
 }
 
-// recheck asks from time to time whether a session's token is still good. If
-// nobody can say, it is.
+// recheck says whether a session was ended meanwhile, and asks from time to time
+// whether its token is still good. If nobody can say, it is.
 func (s *Server) recheck(ctx context.Context, x session) error {
+	if s.signouts.has(x, s.now()) {
+		return errStranger
+	}
 	if x.Token == "" || s.c.Door.Review == nil || !s.reviews.due(x.ID, s.now()) {
 		return nil
 	}

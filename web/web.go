@@ -85,6 +85,8 @@ type Server struct {
 	cross    *http.CrossOriginProtection
 	errand   *errand
 	kept     kept
+	tries    tries
+	signouts signouts
 	commits  commits
 }
 
