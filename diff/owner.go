@@ -23,7 +23,7 @@ func stewards(o object.Object) []steward {
 	var out []steward
 	for _, e := range list {
 		m := child(e)
-		out = append(out, steward{text(m["manager"]), text(m["operation"]), text(m["subresource"]), object.Of(m).Time("time"), child(m["fieldsV1"])})
+		out = append(out, steward{text(m["manager"]), text(m["operation"]), text(m["subresource"]), object.Of(m).Time("time"), object.Fields(m["fieldsV1"])})
 	}
 	return out
 }

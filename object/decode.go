@@ -15,9 +15,11 @@ import (
 // they are whole and fit, and float64 otherwise. Objects come by the thousand
 // and their keys are mostly the same, so keys are shared between them. What is
 // out of the ordinary in any way is left to apimachinery, and so are errors.
+// What managedFields say of fields stays JSON ([Fields] decodes it): it is half
+// of most objects, and few who read one ask for it.
 func decode(data []byte) (map[string]any, error) {
 	d := decoder{data: data}
-	if v, ok := d.value(0); ok && d.rest() {
+	if v, ok := d.value(0, elsewhere); ok && d.rest() {
 		if m, ok := v.(map[string]any); ok {
 			return m, nil
 		}
@@ -60,15 +62,35 @@ func (d *decoder) take(c byte) bool {
 	return true
 }
 
-func (d *decoder) value(depth int) (any, bool) {
+// A place is where in an object a value is.
+type place int
+
+const (
+	elsewhere place = iota
+	inMetadata
+	inManagedFields
+)
+
+// under returns the place of what a key names.
+func (p place) under(key []byte) place {
+	switch {
+	case string(key) == "metadata":
+		return inMetadata
+	case p == inMetadata && string(key) == "managedFields":
+		return inManagedFields
+	}
+	return elsewhere
+}
+
+func (d *decoder) value(depth int, p place) (any, bool) {
 	if depth > maxDepth {
 		return nil, false
 	}
 	switch c := d.next(); c {
 	case '{':
-		return d.object(depth)
+		return d.object(depth, p)
 	case '[':
-		return d.array(depth)
+		return d.array(depth, p)
 	case '"':
 		raw, ok := d.text()
 		return string(raw), ok
@@ -83,7 +105,7 @@ func (d *decoder) value(depth int) (any, bool) {
 	}
 }
 
-func (d *decoder) object(depth int) (any, bool) {
+func (d *decoder) object(depth int, p place) (any, bool) {
 	d.at++
 	m := make(map[string]any)
 	if d.take('}') {
@@ -97,7 +119,12 @@ func (d *decoder) object(depth int) (any, bool) {
 		if !ok || !d.take(':') {
 			return nil, false
 		}
-		v, ok := d.value(depth + 1)
+		var v any
+		if p == inManagedFields && string(raw) == "fieldsV1" && d.next() == '{' {
+			v, ok = d.fields(depth + 1)
+		} else {
+			v, ok = d.value(depth+1, p.under(raw))
+		}
 		if !ok {
 			return nil, false
 		}
@@ -111,14 +138,14 @@ func (d *decoder) object(depth int) (any, bool) {
 	}
 }
 
-func (d *decoder) array(depth int) (any, bool) {
+func (d *decoder) array(depth int, p place) (any, bool) {
 	d.at++
 	list := []any{}
 	if d.take(']') {
 		return list, true
 	}
 	for {
-		v, ok := d.value(depth + 1)
+		v, ok := d.value(depth+1, p)
 		if !ok {
 			return nil, false
 		}
@@ -130,6 +157,74 @@ func (d *decoder) array(depth int) (any, bool) {
 			return nil, false
 		}
 	}
+}
+
+// fields returns fieldsV1 as it stands there: objects of objects.
+func (d *decoder) fields(depth int) (json.RawMessage, bool) {
+	start := d.at
+	if !d.skipFields(depth) {
+		return nil, false
+	}
+	return bytes.Clone(d.data[start:d.at]), true
+}
+
+func (d *decoder) skipFields(depth int) bool {
+	if depth > maxDepth || !d.take('{') {
+		return false
+	}
+	if d.take('}') {
+		return true
+	}
+	for {
+		if d.next() != '"' || !d.skipText() || !d.take(':') || !d.skipFields(depth+1) {
+			return false
+		}
+		if d.take('}') {
+			return true
+		}
+		if !d.take(',') {
+			return false
+		}
+	}
+}
+
+// skipText skips a text whose only escapes are those of quotes and backslashes.
+func (d *decoder) skipText() bool {
+	for i := d.at + 1; i < len(d.data); i++ {
+		switch c := d.data[i]; {
+		case c == '"':
+			d.at = i + 1
+			return true
+		case c == '\\':
+			if i++; i == len(d.data) || d.data[i] != '"' && d.data[i] != '\\' {
+				return false
+			}
+		case c < ' ' || c >= utf8.RuneSelf:
+			return false
+		}
+	}
+	return false
+}
+
+// Fields returns what fieldsV1 of an entry of metadata.managedFields holds, or
+// nil if that is not known. An [Object] that was decoded has it as JSON, and
+// any other may have it either way.
+func Fields(fieldsV1 any) map[string]any {
+	switch v := fieldsV1.(type) {
+	case map[string]any:
+		return v
+	case json.RawMessage:
+		d := decoder{data: v}
+		if m, ok := d.value(0, elsewhere); ok && d.rest() {
+			fields, _ := m.(map[string]any)
+			return fields
+		}
+		var fields map[string]any
+		if json.Unmarshal(v, &fields) == nil {
+			return fields
+		}
+	}
+	return nil
 }
 
 // text returns what is between quotes, if that is what it stands for.

@@ -24,6 +24,10 @@ func encode(b []byte, v any) ([]byte, error) {
 		return strconv.AppendBool(b, v), nil
 	case nil:
 		return append(b, "null"...), nil
+	case json.RawMessage: // which decode has left as it stood there
+		if len(v) > 0 {
+			return append(b, v...), nil
+		}
 	}
 	data, err := json.Marshal(v)
 	return append(b, data...), err

@@ -3,7 +3,9 @@ package object
 
 import (
 	"cmp"
+	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,9 +72,30 @@ func (o Object) IsZero() bool { return o.body == nil }
 func (o Object) Body() map[string]any { return o.body }
 
 // Unstructured returns o for libraries that ask for it.
-// They must not change it; copy it first if they might.
+// They must not change it; copy it first if they might. What managedFields say
+// of fields is decoded in it.
 func (o Object) Unstructured() *unstructured.Unstructured {
-	return &unstructured.Unstructured{Object: o.body}
+	return &unstructured.Unstructured{Object: o.WithFields().body}
+}
+
+// WithFields returns o with all that its managedFields say of fields decoded.
+func (o Object) WithFields() Object {
+	v, _ := o.Get("metadata", "managedFields")
+	list, _ := v.([]any)
+	var out []any
+	for i, v := range list {
+		entry, _ := v.(map[string]any)
+		if raw, ok := entry["fieldsV1"].(json.RawMessage); ok {
+			if out == nil {
+				out = slices.Clone(list)
+			}
+			out[i] = Of(entry).With(Fields(raw), "fieldsV1").body
+		}
+	}
+	if out == nil {
+		return o
+	}
+	return o.With(out, "metadata", "managedFields")
 }
 
 // ID returns the object's name.

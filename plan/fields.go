@@ -108,9 +108,12 @@ func fieldSet(v any) (*fieldpath.Set, error) {
 	if v == nil {
 		return set, nil
 	}
-	data, err := json.Marshal(v)
-	if err != nil {
-		return nil, err
+	data, ok := v.(json.RawMessage)
+	if !ok {
+		var err error
+		if data, err = json.Marshal(v); err != nil {
+			return nil, err
+		}
 	}
 	return set, set.FromJSON(bytes.NewReader(data))
 }

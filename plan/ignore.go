@@ -184,7 +184,7 @@ func (f Fields) SameOwned(a, b object.Object, manager string) bool {
 func (f Fields) owned(o object.Object, manager string) any {
 	for _, e := range owners(f.released(o, manager)) {
 		if e["manager"] == manager && e["operation"] == "Apply" && text(e["subresource"]) == "" {
-			return e["fieldsV1"]
+			return object.Fields(e["fieldsV1"])
 		}
 	}
 	return nil

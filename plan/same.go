@@ -85,10 +85,10 @@ func (c *comparison) readOwners(want, live object.Object, manager string) {
 	for _, e := range list {
 		m, _ := e.(map[string]any)
 		mine := m["manager"] == manager && m["operation"] == "Apply" && text(m["subresource"]) == ""
-		if doubt := doubts(m, want, mine); doubt != "" {
+		fields := object.Fields(m["fieldsV1"])
+		if doubt := doubts(m, fields, want, mine); doubt != "" {
 			c.verdict = Verdict{Unsure, doubt}
 		}
-		fields, _ := m["fieldsV1"].(map[string]any)
 		switch {
 		case !mine:
 			c.others = append(c.others, owner{fields, m["apiVersion"] == want.APIVersion()})
@@ -102,10 +102,10 @@ func (c *comparison) readOwners(want, live object.Object, manager string) {
 
 // doubts says what about an entry of managedFields makes it likely that the
 // server will rewrite it, or "".
-func doubts(entry map[string]any, want object.Object, mine bool) string {
+func doubts(entry, fields map[string]any, want object.Object, mine bool) string {
 	version := text(entry["apiVersion"])
-	switch fields, ok := entry["fieldsV1"].(map[string]any); {
-	case !ok || len(fields) == 0 || entry["fieldsType"] != "FieldsV1":
+	switch {
+	case len(fields) == 0 || entry["fieldsType"] != "FieldsV1":
 		return "managedFields: not understood"
 	case mine && version != want.APIVersion():
 		return "was applied as " + version

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/object"
 )
 
 // deployment is one as a server gives it, with managed fields and status.
@@ -40,10 +41,12 @@ func BenchmarkPage(b *testing.B) {
 			var before, after runtime.MemStats
 			runtime.GC()
 			runtime.ReadMemStats(&before)
-			var p page
+			var p []object.Object
+			keep := func(o object.Object) bool { p = append(p, o); return true }
+			b.ReportAllocs()
 			for b.Loop() {
-				var err error
-				if p, err = readPage(bytes.NewReader(list), shape{"apps/v1", "Deployment", metadata}); err != nil {
+				p = p[:0]
+				if _, err := readPage(bytes.NewReader(list), shape{"apps/v1", "Deployment", metadata}, keep); err != nil {
 					b.Fatal(err)
 				}
 			}

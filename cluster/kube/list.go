@@ -27,7 +27,8 @@ func (c *Cluster) List(ctx context.Context, sel cluster.Selection) iter.Seq2[obj
 	return func(yield func(object.Object, error) bool) {
 		next := ""
 		for first := true; first || next != ""; first = false {
-			page, err := c.page(ctx, sel, next)
+			var objects []object.Object // who asks for a list may take their time over each
+			end, err := c.page(ctx, sel, next, func(o object.Object) bool { objects = append(objects, o); return true })
 			if token := fresh(err); token != "" {
 				next = token
 				continue
@@ -36,12 +37,12 @@ func (c *Cluster) List(ctx context.Context, sel cluster.Selection) iter.Seq2[obj
 				yield(object.Object{}, c.refused("list", sel, err))
 				return
 			}
-			for _, o := range page.objects {
+			for _, o := range objects {
 				if !yield(o, nil) {
 					return
 				}
 			}
-			next = page.next
+			next = end.next
 		}
 	}
 }
@@ -64,29 +65,33 @@ func (c *Cluster) refused(verb string, sel cluster.Selection, err error) *cluste
 	return refused
 }
 
-// A page is a part of a list.
-type page struct {
-	objects []object.Object
+// An end is how a page of a list ends.
+type end struct {
 	version string // of the list
 	next    string // token of the next page, or ""
 }
 
-func (c *Cluster) page(ctx context.Context, sel cluster.Selection, token string) (page, error) {
+// page tells each object of a page of a list as it comes, until each says that
+// it is enough: then the error is errEnough.
+func (c *Cluster) page(ctx context.Context, sel cluster.Selection, token string, each func(object.Object) bool) (e end, err error) {
 	res, err := c.kinds.find(ctx, sel.Kind, "")
 	if err != nil {
-		return page{}, err
+		return e, err
 	}
 	r := c.collection("list", res, sel)
 	r.query.Set("limit", strconv.Itoa(pageSize))
 	if token != "" {
 		r.query.Set("continue", token)
 	}
-	data := buffers.Get()
-	defer buffers.Put(data)
-	if err := c.wire.do(ctx, r, data); err != nil {
-		return page{}, err
+	answer, err := c.wire.pull(ctx, r)
+	if err != nil {
+		return e, err
 	}
-	return readPage(data, shape{res.apiVersion(res.versions[0]), sel.Kind.Name, sel.Metadata})
+	defer answer.Close()
+	if e, err = readPage(answer, shape{res.apiVersion(res.versions[0]), sel.Kind.Name, sel.Metadata}, each); err == errEnough {
+		return e, err
+	}
+	return e, c.wire.explain(ctx, err)
 }
 
 // collection returns a request for the objects of a selection.
@@ -132,74 +137,33 @@ func (s shape) object(body map[string]any) object.Object {
 }
 
 // readPage reads a list item by item.
-func readPage(r io.Reader, s shape) (page, error) {
-	var p page
-	var raw json.RawMessage
+func readPage(r io.Reader, s shape, each func(object.Object) bool) (end, error) {
 	var meta metav1.ListMeta
-	err := readFields(json.NewDecoder(r), func(dec *json.Decoder, key string) error {
-		switch key {
-		case "metadata":
-			return dec.Decode(&meta)
-		case "items":
-			return readItems(dec, &raw, func() error {
-				o, err := object.FromJSON(raw)
-				if err == nil {
-					p.objects = append(p.objects, s.object(o.Body()))
-				}
-				return err
-			})
+	v, done := valuesOf(r)
+	defer done()
+	item := func() error {
+		data, err := v.value()
+		if err != nil {
+			return cut(err)
 		}
-		return dec.Decode(&raw)
+		o, err := object.FromJSON(data)
+		if err == nil && !each(s.object(o.Body())) {
+			err = errEnough
+		}
+		return err
+	}
+	err := v.object(func(key string) error {
+		if c, err := v.next(); key == `"items"` && err == nil && c == '[' {
+			return v.array(item)
+		}
+		data, err := v.value()
+		if err == nil && key == `"metadata"` {
+			err = json.Unmarshal(data, &meta)
+		}
+		return cut(err)
 	})
-	p.version, p.next = meta.ResourceVersion, meta.Continue
-	if err != nil {
+	if err != nil && err != errEnough {
 		err = fmt.Errorf("%w: its list cannot be read: %w", cluster.ErrUnavailable, err)
 	}
-	return p, err
-}
-
-// readFields calls read for each key of an object, to read its value.
-func readFields(dec *json.Decoder, read func(dec *json.Decoder, key string) error) error {
-	if err := delim(dec, '{'); err != nil {
-		return err
-	}
-	for dec.More() {
-		key, err := dec.Token()
-		if err == nil {
-			err = read(dec, fmt.Sprint(key))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return delim(dec, '}')
-}
-
-// readItems reads each element of an array, or null, into raw and calls read.
-func readItems(dec *json.Decoder, raw *json.RawMessage, read func() error) error {
-	t, err := dec.Token()
-	if err != nil || t == nil {
-		return err
-	}
-	if t != json.Delim('[') {
-		return fmt.Errorf("items: unexpected %v", t)
-	}
-	for dec.More() {
-		err := dec.Decode(raw)
-		if err == nil {
-			err = read()
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return delim(dec, ']')
-}
-
-func delim(dec *json.Decoder, want json.Delim) error {
-	t, err := dec.Token()
-	if err == nil && t != want {
-		err = fmt.Errorf("unexpected %v instead of %v", t, want)
-	}
-	return err
+	return end{meta.ResourceVersion, meta.Continue}, err
 }

@@ -36,7 +36,6 @@ type watch struct {
 	version string        // up to which all is told; "" if the place is lost
 	behind  bool          // it is to be told when changes are told as they come again
 	pause   time.Duration // before the server is asked again
-	frame   json.RawMessage
 }
 
 // errEnough is that the caller has enough.
@@ -122,41 +121,38 @@ func (w *watch) follow(ctx context.Context) error {
 
 // list tells everything.
 func (w *watch) list(ctx context.Context) error {
-	page, err := w.page(ctx, w.sel, "")
-	if err != nil {
-		return err
+	begun := false
+	begin := func() bool {
+		begun = true
+		return w.yield(cluster.Change{Type: cluster.Listing}, nil)
 	}
-	if !w.yield(cluster.Change{Type: cluster.Listing}, nil) {
-		return errEnough
+	put := func(o object.Object) bool {
+		return (begun || begin()) && w.yield(cluster.Change{Type: cluster.Put, Object: o}, nil)
 	}
-	for {
-		for _, o := range page.objects {
-			if !w.yield(cluster.Change{Type: cluster.Put, Object: o}, nil) {
-				return errEnough
-			}
-		}
-		if page.next == "" {
-			break
-		}
-		if page, err = w.page(ctx, w.sel, page.next); err != nil {
+	var last end
+	for first := true; first || last.next != ""; first = false {
+		var err error
+		if last, err = w.page(ctx, w.sel, last.next, put); err != nil {
 			return err
 		}
 	}
-	if !w.yield(cluster.Change{Type: cluster.Listed}, nil) {
+	if !begun && !begin() || !w.yield(cluster.Change{Type: cluster.Listed}, nil) {
 		return errEnough
 	}
-	w.version, w.behind = page.version, true
+	w.version, w.behind = last.version, true
 	return nil
 }
 
 // read tells the changes in a stream until its end.
 func (w *watch) read(stream io.Reader, s shape) error {
-	dec := json.NewDecoder(stream)
+	v, done := valuesOf(stream)
+	defer done()
 	for {
-		if err := dec.Decode(&w.frame); err != nil {
+		frame, err := v.value()
+		if err != nil {
 			return nil // a connection that ends is nothing to tell
 		}
-		event, err := object.FromJSON(w.frame)
+		event, err := object.FromJSON(frame)
 		if err != nil {
 			return fmt.Errorf("%w: its watch cannot be read: %w", cluster.ErrUnavailable, err)
 		}

@@ -80,10 +80,15 @@ const retries = 4
 
 // do makes a request and reads the answer into data.
 func (w *wire) do(ctx context.Context, r request, data *bytes.Buffer) error {
-	for try := 0; ; try++ {
-		err := w.try(ctx, r, data)
+	return w.repeat(ctx, func() error { return w.try(ctx, r, data) })
+}
+
+// repeat calls try again as long as the server asks to wait.
+func (w *wire) repeat(ctx context.Context, try func() error) error {
+	for n := 0; ; n++ {
+		err := try()
 		wait, ok := retryAfter(err)
-		if !ok || try == retries || !w.sleep(ctx, wait) {
+		if !ok || n == retries || !w.sleep(ctx, wait) {
 			return w.explain(ctx, err)
 		}
 	}
@@ -121,6 +126,42 @@ func (w *wire) stream(ctx context.Context, r request) (io.ReadCloser, error) {
 		return nil, err
 	}
 	return body{resp.Body, cancel}, nil
+}
+
+// pull makes a request whose answer is read as it comes. The timeout is one for
+// its beginning, and for each next part of it.
+func (w *wire) pull(ctx context.Context, r request) (answer io.ReadCloser, err error) {
+	err = w.repeat(ctx, func() (err error) {
+		answer, err = w.stream(ctx, r)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	late := time.AfterFunc(w.timeout, func() { answer.Close() })
+	late.Stop()
+	return &parts{answer, late, w.timeout}, nil
+}
+
+// parts is an answer of which each part has a timeout.
+type parts struct {
+	io.ReadCloser
+	late    *time.Timer
+	timeout time.Duration
+}
+
+func (p *parts) Read(data []byte) (int, error) {
+	p.late.Reset(p.timeout)
+	n, err := p.ReadCloser.Read(data)
+	if !p.late.Stop() && err != nil {
+		err = context.DeadlineExceeded
+	}
+	return n, err
+}
+
+func (p *parts) Close() error {
+	p.late.Stop()
+	return p.ReadCloser.Close()
 }
 
 // A body is an answer that frees its context when it is closed.

@@ -287,7 +287,7 @@ func (r request) manager() string {
 // same reports whether two objects differ in nothing but the times at which
 // their fields were managed.
 func same(a, b object.Object) bool {
-	return reflect.DeepEqual(timeless(a).Body(), timeless(b).Body())
+	return reflect.DeepEqual(timeless(a.WithFields()).Body(), timeless(b.WithFields()).Body())
 }
 
 func timeless(o object.Object) object.Object {
