@@ -13,8 +13,9 @@
 // Package digest names content by its SHA-256. Package fault tells errors that
 // need a person, and wait for a new revision or an edit, from errors that need
 // time, and are tried again later and later. Package delay waits, unless nobody
-// wants to wait any more. Package object names and holds Kubernetes objects: a
-// Kind, an ID, an Object, which is a value that nobody changes in place.
+// wants to wait any more. Package lazy compiles what most runs don't need when
+// it is needed. Package object names and holds Kubernetes objects: a Kind, an
+// ID, an Object, which is a value that nobody changes in place.
 //
 // # Values
 //

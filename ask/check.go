@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/lazy"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/unit"
@@ -82,7 +82,7 @@ func (c *checkup) unseen(what string, err error) error {
 // finished.
 const oldest = 22
 
-var minor = regexp.MustCompile(`^v?1\.(\d+)`)
+var minor = lazy.Compile(`^v?1\.(\d+)`)
 
 func (c *checkup) server(context.Context) error {
 	if c.Version == "" {

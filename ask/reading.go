@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/engine"
+	"github.com/sane-gitops/sane/lazy"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/unit"
@@ -264,7 +264,7 @@ func (p *Reading) sourceOf(f source.Feed) (source.Source, error) {
 	return src, nil
 }
 
-var commitID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+var commitID = lazy.Compile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
 // refAt returns what people mean by a revision: a commit, with or without the
 // words that Flux has before it, a whole ref name, or a branch; of an image a

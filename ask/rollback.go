@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/sane-gitops/sane/commit"
 	"github.com/sane-gitops/sane/dialect"
+	"github.com/sane-gitops/sane/lazy"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/trace"
@@ -101,10 +101,10 @@ func branchOf(f source.Feed) (string, error) {
 const maxSaid = 8
 
 // nth is how people say which revision of a history they mean, counted from now.
-var nth = regexp.MustCompile(`^(?i:HEAD)?~(\d{1,4})$`)
+var nth = lazy.Compile(`^(?i:HEAD)?~(\d{1,4})$`)
 
 // hexID is the beginning of an id.
-var hexID = regexp.MustCompile(`^[0-9a-f]{4,64}$`)
+var hexID = lazy.Compile(`^[0-9a-f]{4,64}$`)
 
 // Earlier returns the revision that people mean by a word: one of a unit's history,
 // as it is shown there or by the beginning of its id; "HEAD~1" for the one before

@@ -12,12 +12,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sane-gitops/sane/lazy"
 )
 
 // Amazon is an access key. All but the id is secret.
@@ -133,7 +134,7 @@ func mac(key []byte, text string) []byte {
 	return h.Sum(nil)
 }
 
-var amazonRegion = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+)+-[0-9]+$`)
+var amazonRegion = lazy.Compile(`^[a-z]{2,4}(-[a-z]+)+-[0-9]+$`)
 
 // AmazonHost returns where Amazon has a service in a region, of one of its
 // partitions: "aws", "aws-cn", "aws-us-gov" and "aws-eusc".

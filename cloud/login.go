@@ -9,9 +9,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
+
+	"github.com/sane-gitops/sane/lazy"
 )
 
 // A Login is a user and a password by which an identity gets in somewhere for a
@@ -22,11 +23,11 @@ type Login struct {
 }
 
 var (
-	ecrHost   = regexp.MustCompile(`^[0-9]{12}\.dkr[.-]ecr(-fips)?\.([a-z0-9-]+)\.(amazonaws\.com|amazonaws\.com\.cn|amazonaws\.eu|on\.aws)$`)
-	acrHost   = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*(\.[a-z0-9-]+)*\.azurecr\.(io|cn|de|us)$`)
-	gcpHost   = regexp.MustCompile(`^(([a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev|docker\.s3nsregistry\.fr)$`)
-	gitHost   = regexp.MustCompile(`^git-codecommit(-fips)?\.([a-z0-9-]+)\.(amazonaws\.com|amazonaws\.com\.cn)$`)
-	azureHost = regexp.MustCompile(`^(dev\.azure\.com|[a-z0-9-]+\.visualstudio\.com)$`)
+	ecrHost   = lazy.Compile(`^[0-9]{12}\.dkr[.-]ecr(-fips)?\.([a-z0-9-]+)\.(amazonaws\.com|amazonaws\.com\.cn|amazonaws\.eu|on\.aws)$`)
+	acrHost   = lazy.Compile(`^[a-z0-9][a-z0-9-]*(\.[a-z0-9-]+)*\.azurecr\.(io|cn|de|us)$`)
+	gcpHost   = lazy.Compile(`^(([a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev|docker\.s3nsregistry\.fr)$`)
+	gitHost   = lazy.Compile(`^git-codecommit(-fips)?\.([a-z0-9-]+)\.(amazonaws\.com|amazonaws\.com\.cn)$`)
+	azureHost = lazy.Compile(`^(dev\.azure\.com|[a-z0-9-]+\.visualstudio\.com)$`)
 )
 
 const publicECR = "public.ecr.aws"
@@ -57,7 +58,7 @@ func HasGit(cloud string, at *url.URL) bool {
 	return cloud == Microsoft && azureHost.MatchString(host)
 }
 
-var blobHost = regexp.MustCompile(`^[a-z0-9-]+(\.z[0-9]+)?\.blob\.(core\.windows\.net|core\.usgovcloudapi\.net|core\.chinacloudapi\.cn|storage\.azure\.net)$`)
+var blobHost = lazy.Compile(`^[a-z0-9-]+(\.z[0-9]+)?\.blob\.(core\.windows\.net|core\.usgovcloudapi\.net|core\.chinacloudapi\.cn|storage\.azure\.net)$`)
 
 // HasStorage reports whether a cloud has buckets at an https URL.
 func HasStorage(cloud string, at *url.URL) bool {
@@ -233,9 +234,9 @@ type Cluster struct {
 }
 
 var (
-	eksName = regexp.MustCompile(`^arn:(aws[\w-]*):eks:([^:]{1,100}):[0-9]{1,30}:cluster/([0-9A-Za-z_-]{1,200})$`)
-	aksName = regexp.MustCompile(`(?i)^/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/?#%]{1,200}/providers/Microsoft\.ContainerService/managedClusters/[^/?#%]{1,200}$`)
-	gkeName = regexp.MustCompile(`^projects/[^/?#%]{1,200}/locations/[^/?#%]{1,200}/clusters/[^/?#%]{1,200}$`)
+	eksName = lazy.Compile(`^arn:(aws[\w-]*):eks:([^:]{1,100}):[0-9]{1,30}:cluster/([0-9A-Za-z_-]{1,200})$`)
+	aksName = lazy.Compile(`(?i)^/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/?#%]{1,200}/providers/Microsoft\.ContainerService/managedClusters/[^/?#%]{1,200}$`)
+	gkeName = lazy.Compile(`^projects/[^/?#%]{1,200}/locations/[^/?#%]{1,200}/clusters/[^/?#%]{1,200}$`)
 )
 
 // IsCluster returns an error if name is no cluster's at a cloud.

@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/lazy"
 	"github.com/sane-gitops/sane/object"
 )
 
@@ -179,7 +179,7 @@ func join(reason, message string) string {
 }
 
 // query is the part of a URL that may be a key to what it names.
-var query = regexp.MustCompile(`(https?://[^\s"'?]*)\?[^\s"']*`)
+var query = lazy.Compile(`(https?://[^\s"'?]*)\?[^\s"']*`)
 
 // tidy returns one short line.
 func tidy(s string) string {

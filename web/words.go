@@ -1,12 +1,13 @@
 package web
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/sane-gitops/sane/lazy"
 )
 
 // A when is a time as people read it.
@@ -76,4 +77,4 @@ func clockTime(at string) string {
 // plainText returns a text without what may let somebody in at a URL in it.
 func plainText(s string) string { return userInURL.ReplaceAllString(s, "$1") }
 
-var userInURL = regexp.MustCompile(`(https?://)[^/\s@]+@`)
+var userInURL = lazy.Compile(`(https?://)[^/\s@]+@`)

@@ -2,13 +2,13 @@ package flux
 
 import (
 	"net/url"
-	"regexp"
 	"strings"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 
 	"github.com/sane-gitops/sane/cloud"
 	"github.com/sane-gitops/sane/dialect"
+	"github.com/sane-gitops/sane/lazy"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
 )
@@ -144,10 +144,10 @@ func misconfigured(spec sourcev1.BucketSpec) error {
 }
 
 var (
-	region = regexp.MustCompile(`^[A-Za-z0-9_-]{0,64}$`)
+	region = lazy.Compile(`^[A-Za-z0-9_-]{0,64}$`)
 
 	// Of names below amazonaws.com many are anybody's.
-	amazonSTS = regexp.MustCompile(`^https://(vpce-[a-z0-9-]+\.)?sts(-fips)?(\.[a-z]+(-[a-z]+)+-[0-9]+)?(\.vpce)?\.(amazonaws\.com|amazonaws\.com\.cn|amazonaws\.eu|api\.aws)(:443)?/?$`)
+	amazonSTS = lazy.Compile(`^https://(vpce-[a-z0-9-]+\.)?sts(-fips)?(\.[a-z]+(-[a-z]+)+-[0-9]+)?(\.vpce)?\.(amazonaws\.com|amazonaws\.com\.cn|amazonaws\.eu|api\.aws)(:443)?/?$`)
 )
 
 // isAmazonSTS reports whether a URL is one that Amazon gives credentials at.

@@ -2,7 +2,6 @@ package flux
 
 import (
 	"encoding/json"
-	"regexp"
 	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -12,6 +11,7 @@ import (
 	"github.com/sane-gitops/sane/cloud"
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/fault"
+	"github.com/sane-gitops/sane/lazy"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/unit"
@@ -78,7 +78,7 @@ func (f flux) variables(u *unit.Unit, facts render.Known, p *kustomizev1.PostBui
 	return nil
 }
 
-var variable = regexp.MustCompile(`^[_a-zA-Z][_a-zA-Z0-9]*$`)
+var variable = lazy.Compile(`^[_a-zA-Z][_a-zA-Z0-9]*$`)
 
 // misnamed returns an error about the first of the names that are none.
 func misnamed(known error, name string) error {

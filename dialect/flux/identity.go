@@ -3,27 +3,27 @@ package flux
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 
 	"github.com/sane-gitops/sane/cloud"
 	"github.com/sane-gitops/sane/dialect"
+	"github.com/sane-gitops/sane/lazy"
 	"github.com/sane-gitops/sane/source"
 )
 
 var (
 	// accountName matches names of service accounts.
-	accountName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
+	accountName = lazy.Compile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
 
-	amazonRole    = regexp.MustCompile(`^arn:aws[\w-]*:iam::[0-9]{1,30}:role/[\w+=,.@/-]{1,200}$`)
-	azureID       = regexp.MustCompile(`^[0-9A-Za-z.-]{1,100}$`) // tenants go by domains, too
-	googleAccount = regexp.MustCompile(`^[a-zA-Z0-9-]{1,100}@[a-zA-Z0-9-]{1,100}\.iam\.gserviceaccount\.com$`)
-	googlePool    = regexp.MustCompile(`^projects/[0-9]{1,30}/locations/global/workloadIdentityPools/[\w-]{1,100}/providers/[\w-]{1,100}$`)
+	amazonRole    = lazy.Compile(`^arn:aws[\w-]*:iam::[0-9]{1,30}:role/[\w+=,.@/-]{1,200}$`)
+	azureID       = lazy.Compile(`^[0-9A-Za-z.-]{1,100}$`) // tenants go by domains, too
+	googleAccount = lazy.Compile(`^[a-zA-Z0-9-]{1,100}@[a-zA-Z0-9-]{1,100}\.iam\.gserviceaccount\.com$`)
+	googlePool    = lazy.Compile(`^projects/[0-9]{1,30}/locations/global/workloadIdentityPools/[\w-]{1,100}/providers/[\w-]{1,100}$`)
 )
 
 // An annotation of a service account says who it is at a cloud.
 type annotation struct {
 	key  string
-	form *regexp.Regexp
+	form *lazy.Regexp
 	like string
 	need bool
 }

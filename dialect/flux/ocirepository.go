@@ -9,6 +9,7 @@ import (
 	"github.com/sane-gitops/sane/cloud"
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/digest"
+	"github.com/sane-gitops/sane/lazy"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
 )
@@ -98,7 +99,7 @@ func cloudPull(spec sourcev1.OCIRepositorySpec, a source.Access) error {
 	return nil
 }
 
-var tagged = regexp.MustCompile(`/[^/]*:[^/]*$`).MatchString
+var tagged = lazy.Compile(`/[^/]*:[^/]*$`).MatchString
 
 // registry returns what lets us in at a registry, and whether there are any
 // Secrets for that.

@@ -1,14 +1,14 @@
 package expr
 
 import (
-	"regexp"
-
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/functions"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
 	"cel.dev/cel-go/ext"
+
+	"github.com/sane-gitops/sane/lazy"
 )
 
 // CEL's own operators say what they cost. Its extensions for strings, sets and
@@ -83,7 +83,7 @@ func guard(name string, f functions.FunctionOp) functions.FunctionOp {
 	}
 }
 
-var digits = regexp.MustCompile(`[0-9]{3}`)
+var digits = lazy.Compile(`[0-9]{3}`)
 
 // wide reports whether a format asks for a hundred digits or more.
 func wide(format ref.Val) bool {

@@ -16,8 +16,8 @@ const module = "github.com/sane-gitops/sane/"
 // layers lists packages from the bottom up. A package may import only packages
 // in layers below its own; "p/*" stands for the directories in p.
 var layers = [][]string{
-	{"digest", "fault", "delay", "cloud"},
-	{"object"},
+	{"digest", "fault", "delay", "lazy"},
+	{"object", "cloud"},
 	{"trace", "inventory", "health"},
 	{"source", "health/expr"},
 	{"source/unpack", "source/shared", "source/web"},

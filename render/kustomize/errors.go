@@ -3,9 +3,10 @@ package kustomize
 import (
 	"fmt"
 	gopath "path"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/sane-gitops/sane/lazy"
 )
 
 // Kustomize tries each resource as a file and then as a directory, and if
@@ -29,20 +30,20 @@ func condense(dir, text string) string {
 }
 
 var (
-	withConfig = regexp.MustCompile("(?s)trouble configuring builtin (\\w+) with config: `.*?`: ")
-	longPatch  = regexp.MustCompile(`\[patch: "(\\.|[^"\\])*"\]`)
-	quoted     = regexp.MustCompile(`(?s)^(?:accumulating components: )?(?:accumulateDirectory: |loader\.New )(".*")$`)
-	recursed   = regexp.MustCompile(`(?s)^recursed accumulation of path '([^']*)': (.*)$`)
-	merging    = regexp.MustCompile(`(?s)^recursed merging from path '([^']*)': (.*)$`)
-	target     = regexp.MustCompile(`(?s)^couldn't make target for path '([^']*)': (.*)$`)
-	fromFile   = regexp.MustCompile(`(?s)^accumulating resources from '([^']*)': (.*)$`)
-	mergeFile  = regexp.MustCompile(`(?s)^merging resources from '([^']*)': (.*)$`)
-	duplicate  = regexp.MustCompile(`(?s)^may not add resource with an already registered id: (\S+)$`)
-	malformed  = regexp.MustCompile(`(?s)^(?:MalformedYAMLError: )?(?:yaml: )?(.*?)(?: in File: \S+)?$`)
+	withConfig = lazy.Compile("(?s)trouble configuring builtin (\\w+) with config: `.*?`: ")
+	longPatch  = lazy.Compile(`\[patch: "(\\.|[^"\\])*"\]`)
+	quoted     = lazy.Compile(`(?s)^(?:accumulating components: )?(?:accumulateDirectory: |loader\.New )(".*")$`)
+	recursed   = lazy.Compile(`(?s)^recursed accumulation of path '([^']*)': (.*)$`)
+	merging    = lazy.Compile(`(?s)^recursed merging from path '([^']*)': (.*)$`)
+	target     = lazy.Compile(`(?s)^couldn't make target for path '([^']*)': (.*)$`)
+	fromFile   = lazy.Compile(`(?s)^accumulating resources from '([^']*)': (.*)$`)
+	mergeFile  = lazy.Compile(`(?s)^merging resources from '([^']*)': (.*)$`)
+	duplicate  = lazy.Compile(`(?s)^may not add resource with an already registered id: (\S+)$`)
+	malformed  = lazy.Compile(`(?s)^(?:MalformedYAMLError: )?(?:yaml: )?(.*?)(?: in File: \S+)?$`)
 )
 
 // resourceID is how kustomize names objects: Kind.version.group/name.namespace.
-var resourceID = regexp.MustCompile(`\b[A-Z]\w*\.(?:v\w+|\[noVer\])\.(?:[a-z0-9.-]+|\[noGrp\])/\S+?\.(?:\[noNs\]|[a-z0-9-]+)(?:[\s",;:]|$)`)
+var resourceID = lazy.Compile(`\b[A-Z]\w*\.(?:v\w+|\[noVer\])\.(?:[a-z0-9.-]+|\[noGrp\])/\S+?\.(?:\[noNs\]|[a-z0-9-]+)(?:[\s",;:]|$)`)
 
 // plainID returns such a name as everybody else writes it.
 func plainID(id string) string {

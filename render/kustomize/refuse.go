@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	gopath "path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -14,6 +13,7 @@ import (
 
 	"sigs.k8s.io/kustomize/api/types"
 
+	"github.com/sane-gitops/sane/lazy"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/render"
 )
@@ -132,8 +132,8 @@ func remoteIn(field string, v any) string {
 }
 
 var (
-	remoteScheme = regexp.MustCompile(`(?i)^(git::)?(ssh://|https?://|file://|github\.com[:/])`)
-	remoteUser   = regexp.MustCompile(`(?i)^(git::)?[a-z][a-z0-9-]*@(.*)$`)
+	remoteScheme = lazy.Compile(`(?i)^(git::)?(ssh://|https?://|file://|github\.com[:/])`)
+	remoteUser   = lazy.Compile(`(?i)^(git::)?[a-z][a-z0-9-]*@(.*)$`)
 )
 
 // isRemote reports whether kustomize takes p for a URL or a repository.

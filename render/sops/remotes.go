@@ -6,11 +6,11 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/sane-gitops/sane/cloud"
+	"github.com/sane-gitops/sane/lazy"
 	"github.com/sane-gitops/sane/render"
 )
 
@@ -166,7 +166,7 @@ func (k googleKey) String() string           { return "GCP KMS " + k.ID }
 func (k googleKey) file() string             { return googleFile }
 func (k googleKey) usable(r remoteKeys) bool { return r.google != nil || r.may(cloud.GCP) }
 
-var googleID = regexp.MustCompile(`^projects/[\w.:-]+/locations/[\w-]+/keyRings/[\w-]+/cryptoKeys/[\w-]+$`)
+var googleID = lazy.Compile(`^projects/[\w.:-]+/locations/[\w-]+/keyRings/[\w-]+/cryptoKeys/[\w-]+$`)
 
 func (k googleKey) decrypt(c *calls, with remoteKeys) ([]byte, error) {
 	if !googleID.MatchString(k.ID) {
@@ -230,7 +230,7 @@ func (k azureKey) where() (host, resource string, err error) {
 	return "", "", errors.New("its vault_url is not one such as https://NAME.vault.azure.net")
 }
 
-var azureName = regexp.MustCompile(`^[0-9A-Za-z-]+$`)
+var azureName = lazy.Compile(`^[0-9A-Za-z-]+$`)
 
 func (k azureKey) decrypt(c *calls, with remoteKeys) ([]byte, error) {
 	host, resource, err := k.where()

@@ -6,14 +6,15 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"time"
+
+	"github.com/sane-gitops/sane/lazy"
 )
 
 // sealed is the form of an encrypted value: the ciphertext, the nonce, the tag
 // and what type the value has.
-var sealed = regexp.MustCompile(`^ENC\[AES256_GCM,data:([^,]*),iv:([^,]+),tag:([^,]+),type:([a-z]+)\]$`)
+var sealed = lazy.Compile(`^ENC\[AES256_GCM,data:([^,]*),iv:([^,]+),tag:([^,]+),type:([a-z]+)\]$`)
 
 // maxNonce bounds the nonces that are taken. SOPS makes ones of 32 bytes.
 const maxNonce = 64

@@ -6,12 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"sigs.k8s.io/yaml"
 
 	"github.com/sane-gitops/sane/fault"
+	"github.com/sane-gitops/sane/lazy"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/render"
 )
@@ -125,7 +125,7 @@ func read(text []byte) (object.Object, error) {
 	return o, err
 }
 
-var line = regexp.MustCompile(`\bline \d+`)
+var line = lazy.Compile(`\bline \d+`)
 
 // hush returns an error that says where err is, and nothing of what is there.
 func hush(err error) error {

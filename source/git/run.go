@@ -8,12 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/sane-gitops/sane/lazy"
 	"github.com/sane-gitops/sane/source"
 )
 
@@ -204,23 +204,23 @@ func (t *tail) Write(b []byte) (int, error) {
 // classes tell by git's words what has gone wrong. The first that matches
 // counts. An empty text stands for git's own.
 var classes = []struct {
-	words *regexp.Regexp
+	words *lazy.Regexp
 	text  string
 	kind  error
 }{
-	{regexp.MustCompile(`(?i)unadvertised object|does not allow request for|no such remote ref [0-9a-f]{40}`), "", errRefused},
-	{regexp.MustCompile(`(?i)not our ref|couldn't find remote ref`), "", source.ErrNotFound},
-	{regexp.MustCompile(`returned error: 30\d`), "", errRedirect},
-	{regexp.MustCompile(`(?i)host key verification failed|host key is known|REMOTE HOST IDENTIFICATION HAS CHANGED`), "the server's host key is not in known_hosts", source.ErrAuth},
-	{regexp.MustCompile(`(?i)(code|response) 407|returned error: 407|proxy authentication|was rejected by the SOCKS5`), "the proxy does not accept the credentials", source.ErrAuth},
-	{regexp.MustCompile(`the proxy can't be reached`), "the proxy can't be reached", source.ErrNetwork},
-	{regexp.MustCompile(`(?i)proxy CONNECT aborted|from proxy after CONNECT|could not resolve proxy|CONNECT tunnel failed`), "the proxy does not let us through", source.ErrNetwork},
-	{regexp.MustCompile(`(?i)alert (bad certificate|certificate (required|unknown|expired|revoked)|unknown ca|handshake failure|access denied)|TLS fatal alert`), "the server breaks off TLS: it wants a client certificate, or another one", source.ErrAuth},
-	{regexp.MustCompile(`(?i)ssl certificate problem|certificate verif|SSL: no alternative|unable to get local issuer|self.signed certificate`), "the server's certificate is not trusted", source.ErrAuth},
-	{regexp.MustCompile(`(?i)permission denied \(|too many authentication failures|incorrect passphrase`), "the server does not accept the SSH identity", source.ErrAuth},
-	{regexp.MustCompile(`(?i)authentication failed|could not read (username|password)|terminal prompts disabled|returned error: 40[13]|access denied|invalid credentials`), "authentication required", source.ErrAuth},
-	{regexp.MustCompile(`(?i)repository.*not found|returned error: 404|not appear to be a git repository|could not be found|no such repository`), "repository not found", source.ErrNotFound},
-	{regexp.MustCompile(`(?i)could not resolve host|connection (refused|reset|timed out|closed)|failed to connect|timed out|unreachable|no route to host|early eof|hung up|rpc failed|returned error: (429|5\d\d)|unable to access|transfer closed|empty reply|kex_exchange|could not read from remote|bad line length|unexpected disconnect|expected flush|invalid index-pack|bad pack header`), "", source.ErrNetwork},
+	{lazy.Compile(`(?i)unadvertised object|does not allow request for|no such remote ref [0-9a-f]{40}`), "", errRefused},
+	{lazy.Compile(`(?i)not our ref|couldn't find remote ref`), "", source.ErrNotFound},
+	{lazy.Compile(`returned error: 30\d`), "", errRedirect},
+	{lazy.Compile(`(?i)host key verification failed|host key is known|REMOTE HOST IDENTIFICATION HAS CHANGED`), "the server's host key is not in known_hosts", source.ErrAuth},
+	{lazy.Compile(`(?i)(code|response) 407|returned error: 407|proxy authentication|was rejected by the SOCKS5`), "the proxy does not accept the credentials", source.ErrAuth},
+	{lazy.Compile(`the proxy can't be reached`), "the proxy can't be reached", source.ErrNetwork},
+	{lazy.Compile(`(?i)proxy CONNECT aborted|from proxy after CONNECT|could not resolve proxy|CONNECT tunnel failed`), "the proxy does not let us through", source.ErrNetwork},
+	{lazy.Compile(`(?i)alert (bad certificate|certificate (required|unknown|expired|revoked)|unknown ca|handshake failure|access denied)|TLS fatal alert`), "the server breaks off TLS: it wants a client certificate, or another one", source.ErrAuth},
+	{lazy.Compile(`(?i)ssl certificate problem|certificate verif|SSL: no alternative|unable to get local issuer|self.signed certificate`), "the server's certificate is not trusted", source.ErrAuth},
+	{lazy.Compile(`(?i)permission denied \(|too many authentication failures|incorrect passphrase`), "the server does not accept the SSH identity", source.ErrAuth},
+	{lazy.Compile(`(?i)authentication failed|could not read (username|password)|terminal prompts disabled|returned error: 40[13]|access denied|invalid credentials`), "authentication required", source.ErrAuth},
+	{lazy.Compile(`(?i)repository.*not found|returned error: 404|not appear to be a git repository|could not be found|no such repository`), "repository not found", source.ErrNotFound},
+	{lazy.Compile(`(?i)could not resolve host|connection (refused|reset|timed out|closed)|failed to connect|timed out|unreachable|no route to host|early eof|hung up|rpc failed|returned error: (429|5\d\d)|unable to access|transfer closed|empty reply|kex_exchange|could not read from remote|bad line length|unexpected disconnect|expected flush|invalid index-pack|bad pack header`), "", source.ErrNetwork},
 }
 
 // classify makes an error of what git has said.

@@ -8,6 +8,7 @@ import (
 	godigest "github.com/opencontainers/go-digest"
 
 	"github.com/sane-gitops/sane/digest"
+	"github.com/sane-gitops/sane/lazy"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/source/web"
 )
@@ -43,7 +44,7 @@ func parseRef(ref source.Ref) (w wanted, err error) {
 	return w, err
 }
 
-var isTag = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`).MatchString
+var isTag = lazy.Compile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`).MatchString
 
 func parseDigest(d digest.Digest) (digest.Digest, error) {
 	if err := godigest.Digest(d).Validate(); err != nil {
