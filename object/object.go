@@ -72,10 +72,10 @@ func (o Object) IsZero() bool { return o.body == nil }
 func (o Object) Body() map[string]any { return o.body }
 
 // Unstructured returns o for libraries that ask for it.
-// They must not change it; copy it first if they might. What managedFields say
-// of fields is decoded in it.
+// They must not change it; copy it first if they might. [Object.WithFields] is for
+// those who look at managedFields.
 func (o Object) Unstructured() *unstructured.Unstructured {
-	return &unstructured.Unstructured{Object: o.WithFields().body}
+	return &unstructured.Unstructured{Object: o.body}
 }
 
 // WithFields returns o with all that its managedFields say of fields decoded.

@@ -57,7 +57,7 @@ func ignored(k *kind, subresource string) fieldpath.Filter {
 // apply returns live (an object without name if there is none) with the fields
 // of o, in the version of o.
 func (m *fieldManager) apply(live, o object.Object, manager string, force bool) (object.Object, error) {
-	out, err := m.Apply(live.Unstructured().DeepCopy(), o.Unstructured().DeepCopy(), manager, force)
+	out, err := m.Apply(copied(live), copied(o), manager, force)
 	if err != nil {
 		return object.Object{}, err
 	}
@@ -66,11 +66,16 @@ func (m *fieldManager) apply(live, o object.Object, manager string, force bool) 
 
 // update returns o with the record of what manager changed of live.
 func (m *fieldManager) update(live, o object.Object, manager string) (object.Object, error) {
-	out, err := m.Update(live.Unstructured().DeepCopy(), o.Unstructured().DeepCopy(), manager)
+	out, err := m.Update(copied(live), copied(o), manager)
 	if err != nil {
 		return object.Object{}, err
 	}
 	return object.Of(out.(*unstructured.Unstructured).Object), nil
+}
+
+// copied returns a copy of o of the library's own.
+func copied(o object.Object) *unstructured.Unstructured {
+	return o.WithFields().Unstructured().DeepCopy()
 }
 
 // inVersion returns o as seen in a version.

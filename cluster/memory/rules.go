@@ -118,11 +118,11 @@ func secretData(o object.Object) object.Object {
 // validate checks what the server checks of every object, and the fields that
 // cannot be changed.
 func validate(r request, live, next object.Object) error {
-	u := next.Unstructured()
+	u := next.WithFields().Unstructured()
 	meta := field.NewPath("metadata")
 	errs := validation.ValidateObjectMetaAccessor(u, r.kind.Namespaced, validation.ValidateNameFunc(r.kind.name), meta)
 	if !live.IsZero() {
-		errs = append(errs, validation.ValidateObjectMetaAccessorUpdate(u, live.Unstructured(), meta)...)
+		errs = append(errs, validation.ValidateObjectMetaAccessorUpdate(u, live.WithFields().Unstructured(), meta)...)
 		errs = append(errs, fixed(r.kind, live, next)...)
 	}
 	if len(errs) > 0 {
