@@ -343,7 +343,7 @@ func (p *play) do(line string) {
 	case "publish":
 		p.rest()
 		p.stop()
-		p.publisher = &publisher{p, rest}
+		p.publisher, p.speaks.ArtifactBase = &publisher{p, rest}, "http://us"
 		p.start()
 	case "withdraw":
 		p.world.SetStatus(id("GitRepository/"+args[0]), map[string]any{})

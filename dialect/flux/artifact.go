@@ -30,6 +30,8 @@ func artifact(o object.Object) source.Feed {
 		feed.Err = refusal{artifactFailed, "can't read status.artifact of " + feed.Name.String() + ": " + err.Error(), nil}
 	case a == nil:
 		feed.Err = refusal{artifactFailed, "Source artifact not found, waiting for " + feed.Name.String() + " to have one", source.ErrEmpty}
+	case a.URL == "" && a.Revision != "" && a.Digest != "":
+		feed.Err = refusal{artifactFailed, feed.Name.String() + " has no artifact to be downloaded: whoever keeps it does not serve artifacts, which takes --serve-artifacts", nil}
 	case a.URL == "" || a.Revision == "" || a.Digest == "":
 		feed.Err = refusal{artifactFailed, "status.artifact of " + feed.Name.String() + " is incomplete: it needs url, revision and digest", nil}
 	default:

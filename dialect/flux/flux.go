@@ -28,8 +28,6 @@ const (
 
 	ownerName      = kustomizeGroup + "/name"
 	ownerNamespace = kustomizeGroup + "/namespace"
-
-	artifactBase = "http://source-controller.flux-system.svc.cluster.local./"
 )
 
 // The kinds of which objects are read.
@@ -53,7 +51,7 @@ type Config struct {
 	DecryptionAccount     string          // that decrypts where spec.decryption names none; "" means ourselves
 	VaultConfigMap        string          // "namespace/name" of a ConfigMap that says where to log in at Vault; "" means nowhere
 	AgeSecret             string          // "namespace/name" of a Secret with age keys, for who names no other; "" means none
-	ArtifactBase          string          // what artifacts' URLs begin with; "" means as Flux's in flux-system
+	ArtifactBase          string          // what artifacts' URLs begin with; "" means that none are served, and that they have no URL
 
 	// Early are kinds of which objects are applied, and waited for, after
 	// definitions and classes and before all others.
@@ -71,7 +69,9 @@ func New(c Config) dialect.Dialect {
 	if err := c.Check(); err != nil {
 		panic("flux: " + err.Error())
 	}
-	c.ArtifactBase = strings.TrimSuffix(cmp.Or(c.ArtifactBase, artifactBase), "/") + "/"
+	if c.ArtifactBase != "" {
+		c.ArtifactBase = strings.TrimSuffix(c.ArtifactBase, "/") + "/"
+	}
 	return flux{c}
 }
 

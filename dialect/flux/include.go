@@ -26,7 +26,7 @@ func includeReason(err error) string {
 }
 
 // content writes what the newest snapshot was made of, beside the ignore rules.
-func (d *draft) content(base string, feed source.Feed, st source.Status) {
+func (d *draft) content(feed source.Feed, st source.Status) {
 	var includes, included []any
 	for _, in := range feed.Include {
 		said := map[string]any{"repository": map[string]any{"name": in.Feed.Name}}
@@ -39,7 +39,7 @@ func (d *draft) content(base string, feed source.Feed, st source.Status) {
 		includes = append(includes, said)
 	}
 	for _, in := range st.Included {
-		included = append(included, artifactOf(base, in.Feed, in.Revision, in.Since))
+		included = append(included, artifactOf(in.Feed, in.Revision, in.Since))
 	}
 	var sparse []any
 	for _, dir := range feed.Sparse {
@@ -64,15 +64,16 @@ func (d *draft) list(name string, list []any) {
 	d.set(name, list)
 }
 
-// artifactOf returns what a status says of a snapshot of another feed.
-func artifactOf(base string, n source.FeedName, r source.Revision, since time.Time) map[string]any {
+// artifactOf returns what a status says of a snapshot of another feed. The tarball
+// that is offered of that, if any, is for that feed to tell.
+func artifactOf(n source.FeedName, r source.Revision, since time.Time) map[string]any {
 	sum, path := named(n, r)
 	return map[string]any{
 		"digest":         string(sum),
 		"lastUpdateTime": stamp(since),
 		"path":           path,
 		"revision":       r.Name,
-		"url":            base + path,
+		"url":            "",
 	}
 }
 

@@ -25,7 +25,7 @@ func (f flux) TellFeed(o object.Object, feed source.Feed, was, st source.Status,
 	if v.status == isTrue {
 		d.ignores(feed.Ignore)
 		d.selected(feed.Generation)
-		d.content(f.ArtifactBase, feed, st)
+		d.content(feed, st)
 	}
 	d.verified(feed, v, st)
 	if v.over {
@@ -154,15 +154,19 @@ func (d *draft) fetched(v verdict, st source.Status) {
 }
 
 // artifact writes the newest snapshot. If nobody is offered a tarball of it,
-// what its digest names is the content of the tree.
+// what its digest names is the content of the tree, and its URL is empty: the
+// field must be there, and any other value would send others to ask in vain.
 func (d *draft) artifact(base string, n source.FeedName, st source.Status) {
 	if st.Revision.IsZero() || st.Err != nil {
 		return
 	}
-	a, same := st.Artifact, text(d.Object, "artifact", "revision") == st.Revision.Name
+	a, same, url := st.Artifact, text(d.Object, "artifact", "revision") == st.Revision.Name, ""
+	if a.Path != "" && base != "" {
+		url = base + a.Path
+	}
 	if a.Path == "" {
 		_, included := d.Get("status", "includedArtifacts")
-		if same && !included && len(st.Included) == 0 { // or else the revision does not say it all
+		if same && !included && len(st.Included) == 0 && text(d.Object, "artifact", "url") == "" { // or else the revision does not say it all
 			return
 		}
 		a.Digest, a.Path = named(n, st.Revision)
@@ -179,7 +183,7 @@ func (d *draft) artifact(base string, n source.FeedName, st source.Status) {
 		"lastUpdateTime": since,
 		"path":           a.Path,
 		"revision":       st.Revision.Name,
-		"url":            base + a.Path,
+		"url":            url,
 	}
 	if a.Size > 0 {
 		now["size"] = a.Size
