@@ -33,6 +33,7 @@ func (e *Engine) publish(ctx context.Context, was feed, st source.Status, tree *
 	defer e.mu.Unlock()
 	if f := e.feeds[was.want.Name]; f != nil && !f.foreign {
 		f.status = st
+		f.status.Artifact.Mended = "" // that is told once
 		if st.Err != nil {
 			f.fails = was.fails + 1
 		}

@@ -30,7 +30,7 @@ func (f feed) has(rev source.Revision) bool {
 
 // askedFor changes with what a feed asks of its source, beside the revision.
 func askedFor(f source.Feed) digest.Digest {
-	return sumOf(f.Remote.URL, f.Remote.Proof, f.Remote.Submodules, f.Ref.Layer)
+	return sumOf(f.Remote.URL, f.Remote.Proof, f.Remote.Submodules, f.Ref.Layer, f.Ref.Copy)
 }
 
 // shapeOf changes with what a feed asks of its tree.

@@ -1,14 +1,18 @@
 package scenario
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/pem"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -176,4 +180,38 @@ func contains(text string, words ...string) bool {
 		}
 	}
 	return true
+}
+
+// TestCopiedImage: a layer that is to be copied is offered to others as it is, and
+// a Kustomization has what is in it. A tarball that is damaged is replaced.
+func TestCopiedImage(t *testing.T) {
+	s := openAlone(t)
+	dir := t.TempDir()
+	s.controller(s.kubeconfig, dir, "--serve-artifacts", "--storage-addr=127.0.0.1:0")
+	r, err := ociserver.Start(ociserver.Options{})
+	s.must(err)
+	t.Cleanup(r.Close)
+	layer := ociserver.Archive(map[string]string{"cm.yaml": s.expand(configMap("a"))})
+	image, err := r.Push("team/app", "latest", nil, ociserver.Layer{Data: layer})
+	s.must(err)
+	s.image("url: "+r.URL("team/app"), "layerSelector: {operation: copy}")
+	s.unit("apps", "sourceRef: {kind: OCIRepository, name: app}")
+	s.ready("apps", "latest@"+string(image))
+	s.here(s.id(configMaps, "a"))
+	id := s.id(images, "app")
+	feed := s.has(id, "copy", "status", "observedLayerSelector", "operation")
+	url, sum := text(feed, "status", "artifact", "url"), sha256.Sum256(layer)
+	s.is(feed, "sha256:"+hex.EncodeToString(sum[:]), "status", "artifact", "digest")
+	if data, status := get(t, url); status != 200 || !bytes.Equal(data, layer) || !strings.HasSuffix(url, ".tgz") {
+		t.Errorf("%s answers %d, with %d bytes; the layer has %d", url, status, len(data), len(layer))
+	}
+
+	file := filepath.Join(dir, "artifacts", filepath.FromSlash(text(feed, "status", "artifact", "path")))
+	s.must(os.WriteFile(file, []byte("damaged"), 0o600))
+	s.asks(id)
+	s.event(id, "ArtifactVerificationFailed", "failed to verify integrity of artifact")
+	if data, _ := get(t, url); !bytes.Equal(data, layer) {
+		t.Error("it is served as it was damaged")
+	}
+	s.run("delete", "kustomization,ocirepository", "--all", "--timeout=60s")
 }

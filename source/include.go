@@ -58,8 +58,12 @@ func (e *IncludeError) Unwrap() error { return ErrInclude }
 
 // Shape returns a tree that came for f as f asks for it: only the directories
 // of a sparse checkout, with the included parts, without what the ignore rules
-// leave out. There is a part's tree for each of f.Include.
+// leave out. There is a part's tree for each of f.Include. What is to be left as it
+// is, is.
 func (f Feed) Shape(tree fs.FS, parts []fs.FS) (fs.FS, error) {
+	if f.Ref.Copy {
+		return tree, nil
+	}
 	if len(f.Sparse) > 0 {
 		var err error
 		tree, err = Sparse(tree, f.Sparse)

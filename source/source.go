@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"time"
@@ -129,6 +130,7 @@ type Ref struct {
 
 	Filter string // a regular expression: Semver is looked for among tags that match it
 	Layer  string // the media type of an image's layer that counts, the first of those; "" means the first
+	Copy   bool   // that layer is left as it is: all of it counts, and others are to have its own bytes
 	Prefix string // of the keys in a bucket that count
 	Ignore string // rules in gitignore's syntax: keys in a bucket that they leave out do not count
 }
@@ -155,6 +157,16 @@ type Snapshot struct {
 	Signed   string            // what was proven to be signed, and by whom: "commit '1f0c3d…' with key 'ED25…'"
 	Origin   string            // the revision that it was made from, where it says: "main@sha1:…"
 	Metadata map[string]string // what the publisher said of it
+	Packed   *Packed           // the bytes that others are to have of it; nil means a tarball of Tree
+}
+
+// Packed is content as its publisher has packed it.
+type Packed struct {
+	Digest digest.Digest // sha256
+	Size   int64         // in bytes
+
+	// Open asks for the bytes. Who reads them has to check that they are those.
+	Open func(ctx context.Context) (io.ReadCloser, error)
 }
 
 // A Commit is what history says of a revision. Sources that have none leave
@@ -252,4 +264,5 @@ type Artifact struct {
 	Path   string        // below where artifacts are served: "gitrepository/flux-system/apps/9f86….tar.gz"
 	Digest digest.Digest // of the tarball
 	Size   int64         // in bytes
+	Mended string        // why it has just been made anew, in words; "" if it has not
 }

@@ -302,7 +302,7 @@ func (c *tale) tell(data []byte) {
 	if len(events) > 0 {
 		c.t.Errorf("told again: events %v", events)
 	}
-	st.unit.Changes = nil // after a restart nothing is left to be done
+	st.unit.Changes, st.feed.Artifact.Mended = nil, "" // after a restart nothing is left to be done
 	if _, events := say(c.recallOf(), now); len(events) > 0 {
 		c.t.Errorf("told again after a restart: events %v", events)
 	}

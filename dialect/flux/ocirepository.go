@@ -62,7 +62,7 @@ func followImage(feed *source.Feed, spec sourcev1.OCIRepositorySpec) {
 		feed.Ref = source.Ref{Digest: digest.Digest(ref.Digest), Semver: ref.SemVer, Filter: ref.SemverFilter, Tag: ref.Tag}
 	}
 	if s := spec.LayerSelector; s != nil {
-		feed.Ref.Layer = s.MediaType
+		feed.Ref.Layer, feed.Ref.Copy = s.MediaType, s.Operation == sourcev1.OCILayerCopy
 	}
 	feed.Ignore = spec.Ignore
 	feed.Every = spec.Interval.Duration

@@ -36,6 +36,7 @@ const (
 	verificationError   = "VerificationError"
 	sourceVerified      = "SourceVerified"
 	newArtifact         = "NewArtifact"
+	artifactDamaged     = "ArtifactVerificationFailed"
 	notFound            = "NotFound"
 	noArtifact          = "NoArtifact"
 	copyFailed          = "CopyFailure"

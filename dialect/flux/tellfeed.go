@@ -213,6 +213,9 @@ func feedEvents(t *teller, feed source.Feed, was, st source.Status) []report.Eve
 	prev, v := judgeFeed(feed, was), judgeFeed(feed, st)
 	t.at(st.Revision.Name)
 	message := here[feed.Name.Kind](feed, st)
+	if why := st.Artifact.Mended; why != "" && was.Artifact.Mended == "" {
+		t.tell(report.Failed, report.Error, artifactDamaged, "failed to verify integrity of artifact: "+why)
+	}
 	switch {
 	case v.status == isFalse && v != prev:
 		t.tell(report.Failed, report.Error, v.reason, v.message)

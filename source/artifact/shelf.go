@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -33,8 +34,10 @@ type ShelfConfig struct {
 }
 
 // A Shelf is where others get the content of our feeds. Each tarball lies at
-// kind/namespace/name/tree.digest.tar.gz: a name never gets another content,
-// and the file tells whether it is damaged.
+// kind/namespace/name/tree.digest.tar.gz, or .tgz if others have packed it: a name
+// never gets another content, and the file tells whether it is damaged. Whether it
+// is looked at anew when a feed has been looked at and the file is not the one that
+// it was.
 type Shelf struct {
 	ShelfConfig
 	root *os.Root
@@ -47,6 +50,7 @@ type Shelf struct {
 type offer struct {
 	snap     *source.Snapshot // that it was made of
 	artifact source.Artifact
+	file     fs.FileInfo // as it was when its content was known
 }
 
 // OpenShelf returns a Shelf. It is to be closed after use.
@@ -82,9 +86,13 @@ func (s *Shelf) Publish(ctx context.Context, name source.FeedName, snap *source.
 	s.mu.Unlock()
 	dir := dirOf(name)
 	now := last.artifact
-	if last.snap != snap || !s.holds(last.artifact) {
+	var amiss error
+	if last.snap == snap {
+		amiss = s.amiss(last)
+	}
+	if last.snap != snap || amiss != nil {
 		var err error
-		if now, err = s.put(ctx, dir, snap.Tree); err != nil {
+		if now, err = s.put(ctx, dir, snap); err != nil {
 			return source.Artifact{}, fmt.Errorf("make an artifact of %s: %w", snap.Revision.Name, err)
 		}
 	}
@@ -92,10 +100,18 @@ func (s *Shelf) Publish(ctx context.Context, name source.FeedName, snap *source.
 		t := s.Now() // its time begins now
 		_ = s.root.Chtimes(last.artifact.Path, t, t)
 	}
+	file, err := s.root.Stat(now.Path)
+	if err != nil {
+		return source.Artifact{}, stored("find it again", err)
+	}
 	s.mu.Lock()
-	s.last[name] = offer{snap, now}
+	s.last[name] = offer{snap, now, file}
 	s.mu.Unlock()
 	s.tidy(dir, path.Base(now.Path))
+	if amiss != nil && !errors.Is(amiss, fs.ErrNotExist) {
+		s.Log.Warn("artifact was damaged", "file", now.Path, "error", amiss)
+		now.Mended = amiss.Error()
+	}
 	return now, nil
 }
 
@@ -103,23 +119,55 @@ func dirOf(n source.FeedName) string {
 	return path.Join(strings.ToLower(n.Kind), n.Namespace, n.Name)
 }
 
-// holds reports whether an artifact's file is there.
-func (s *Shelf) holds(a source.Artifact) bool {
-	if a.Path == "" {
-		return false
+// amiss says what is wrong with what is on the shelf. A file that is the one that it
+// was is not read again.
+func (s *Shelf) amiss(o offer) error {
+	file, err := s.root.Stat(o.artifact.Path)
+	if err != nil || os.SameFile(file, o.file) && file.Size() == o.file.Size() && file.ModTime().Equal(o.file.ModTime()) {
+		return err
 	}
-	info, err := s.root.Stat(a.Path)
-	return err == nil && info.Size() == a.Size
+	d, _, err := s.sum(o.artifact.Path)
+	if err == nil && d != o.artifact.Digest {
+		s.remove(o.artifact.Path)
+		err = fmt.Errorf("its digest is %s, not %s", d, o.artifact.Digest)
+	}
+	return err
 }
 
-// put returns the artifact of a tree, which it makes if there is none, or none
+// sum returns the digest and the size of a file.
+func (s *Shelf) sum(name string) (digest.Digest, int64, error) {
+	f, err := s.root.Open(name)
+	if err != nil {
+		return "", 0, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, f)
+	return sum256(h), n, err
+}
+
+func sum256(h hash.Hash) digest.Digest {
+	return digest.Digest("sha256:" + hex.EncodeToString(h.Sum(nil)))
+}
+
+// put returns the artifact of a snapshot, which it makes if there is none, or none
 // that is whole.
-func (s *Shelf) put(ctx context.Context, dir string, tree fs.FS) (source.Artifact, error) {
-	sum, err := sumOf(ctx, tree)
+func (s *Shelf) put(ctx context.Context, dir string, snap *source.Snapshot) (source.Artifact, error) {
+	if p := snap.Packed; p != nil {
+		_, sum, _ := strings.Cut(string(p.Digest), ":")
+		return s.make(dir, sum[:min(32, len(sum))], asPacked, func(w io.Writer) error { return copyOf(ctx, w, p) })
+	}
+	sum, err := sumOf(ctx, snap.Tree)
 	if err != nil {
 		return source.Artifact{}, err
 	}
-	if a, ok := s.find(dir, sum); ok {
+	return s.make(dir, sum, suffix, func(w io.Writer) error { return Pack(ctx, w, snap.Tree) })
+}
+
+// make returns the artifact of what has that sum. If there is none it is what write
+// writes.
+func (s *Shelf) make(dir, sum, ending string, write func(io.Writer) error) (source.Artifact, error) {
+	if a, ok := s.find(dir, sum, ending); ok {
 		return a, nil
 	}
 	if err := s.root.MkdirAll(dir, 0o700); err != nil {
@@ -133,11 +181,11 @@ func (s *Shelf) put(ctx context.Context, dir string, tree fs.FS) (source.Artifac
 	defer f.Close()
 	h := sha256.New()
 	out := &disk{w: io.MultiWriter(f, h)}
-	if err := Pack(ctx, out, tree); err != nil {
+	if err := write(out); err != nil {
 		return source.Artifact{}, err
 	}
-	d := hex.EncodeToString(h.Sum(nil))
-	a := source.Artifact{Path: path.Join(dir, sum+"."+d+suffix), Digest: digest.Digest("sha256:" + d), Size: out.n}
+	a := source.Artifact{Digest: sum256(h), Size: out.n}
+	a.Path = path.Join(dir, sum+"."+strings.TrimPrefix(string(a.Digest), "sha256:")+ending)
 	if err := f.Close(); err != nil {
 		return source.Artifact{}, stored("write it", err)
 	}
@@ -147,26 +195,50 @@ func (s *Shelf) put(ctx context.Context, dir string, tree fs.FS) (source.Artifac
 	return a, nil
 }
 
-const suffix = ".tar.gz"
+// copyOf writes what was packed as it is, and checks that it is that.
+func copyOf(ctx context.Context, w io.Writer, p *source.Packed) error {
+	body, err := p.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	h, err := hasher(p.Digest)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.MultiWriter(w, h), &bounded{body, p.Size, p.Size}); err != nil {
+		return err
+	}
+	alg, _, _ := strings.Cut(string(p.Digest), ":")
+	if got := digest.Digest(alg + ":" + hex.EncodeToString(h.Sum(nil))); got != p.Digest {
+		return fmt.Errorf("%w: its digest is %s, not %s", source.ErrContent, got, p.Digest)
+	}
+	return nil
+}
 
-// find returns the artifact that was made of the tree with that sum, if it is
-// there and whole.
-func (s *Shelf) find(dir, sum string) (source.Artifact, bool) {
+// What the names of files end with.
+const (
+	suffix   = ".tar.gz"
+	asPacked = ".tgz" // of what is as its publisher has packed it
+)
+
+func isArtifact(name string) bool {
+	return strings.HasSuffix(name, suffix) || strings.HasSuffix(name, asPacked)
+}
+
+// find returns the artifact that was made of what has that sum, if it is there and
+// whole.
+func (s *Shelf) find(dir, sum, ending string) (source.Artifact, bool) {
 	for _, info := range s.list(dir) {
-		tree, d, _ := strings.Cut(strings.TrimSuffix(info.Name(), suffix), ".")
-		if tree != sum {
+		base, ok := strings.CutSuffix(info.Name(), ending)
+		what, d, _ := strings.Cut(base, ".")
+		if !ok || what != sum {
 			continue
 		}
 		name := path.Join(dir, info.Name())
-		f, err := s.root.Open(name)
-		if err != nil {
-			continue
-		}
-		h := sha256.New()
-		n, err := io.Copy(h, f)
-		f.Close()
-		if err == nil && hex.EncodeToString(h.Sum(nil)) == d {
-			return source.Artifact{Path: name, Digest: digest.Digest("sha256:" + d), Size: n}, true
+		got, n, err := s.sum(name)
+		if err == nil && got == digest.Digest("sha256:"+d) {
+			return source.Artifact{Path: name, Digest: got, Size: n}, true
 		}
 		s.remove(name) // it is damaged
 	}
@@ -185,7 +257,7 @@ func (s *Shelf) list(dir string) []fs.FileInfo {
 		info, err := e.Info()
 		switch {
 		case err != nil || !info.Mode().IsRegular():
-		case strings.HasSuffix(e.Name(), suffix):
+		case isArtifact(e.Name()):
 			infos = append(infos, info)
 		default:
 			s.remove(path.Join(dir, e.Name()))
@@ -234,7 +306,7 @@ func (s *Shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := strings.TrimPrefix(r.URL.Path, "/")
-	if !fs.ValidPath(name) || strings.Count(name, "/") != 3 || !strings.HasSuffix(name, suffix) {
+	if !fs.ValidPath(name) || strings.Count(name, "/") != 3 || !isArtifact(name) {
 		http.NotFound(w, r)
 		return
 	}

@@ -257,6 +257,67 @@ func TestShelfLoss(t *testing.T) {
 	}
 }
 
+// What was damaged while it was served is found out at the next look, and said;
+// what was only touched is read once more, and is as good as it was.
+func TestShelfDamage(t *testing.T) {
+	dir := t.TempDir()
+	s, snap := openShelf(t, dir), snapshot("a", "1")
+	a := s.put(snap)
+	file := filepath.Join(dir, filepath.FromSlash(a.Path))
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := bytes.Clone(data)
+	bad[len(bad)/2] ^= 1
+	if err := os.WriteFile(file, bad, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	later := s.now.Add(time.Hour) // whatever the clock of the disk is like
+	if err := os.Chtimes(file, later, later); err != nil {
+		t.Fatal(err)
+	}
+	b := s.put(snap)
+	if b.Mended == "" || b.Path != a.Path || b.Digest != a.Digest {
+		t.Errorf("%+v, was %+v: want it mended", b, a)
+	}
+	if now, _ := s.get(a.Path); !bytes.Equal(now, data) {
+		t.Error("it is served as it was damaged")
+	}
+	if err := os.Chtimes(file, later, later); err != nil {
+		t.Fatal(err)
+	}
+	if c := s.put(snap); c != a {
+		t.Errorf("touched: %+v, was %+v", c, a)
+	}
+}
+
+// What its publisher has packed is served as it is.
+func TestShelfPacked(t *testing.T) {
+	dir := t.TempDir()
+	s, data, opened := openShelf(t, dir), []byte("not even an archive"), 0
+	packed := func(d digest.Digest) *source.Snapshot {
+		return &source.Snapshot{Revision: source.Revision{Name: "v1"}, Packed: &source.Packed{Digest: d, Size: int64(len(data)), Open: func(context.Context) (io.ReadCloser, error) {
+			opened++
+			return io.NopCloser(bytes.NewReader(data)), nil
+		}}}
+	}
+	a := s.put(packed(digest.Of(data)))
+	if a.Digest != digest.Of(data) || a.Size != int64(len(data)) || path.Ext(a.Path) != ".tgz" {
+		t.Errorf("it is %+v", a)
+	}
+	if got, status := s.get(a.Path); status != 200 || !bytes.Equal(got, data) {
+		t.Errorf("it is served as %q, %d", got, status)
+	}
+	again := openShelf(t, dir)
+	if b := again.put(packed(digest.Of(data))); b != a || opened != 1 {
+		t.Errorf("after a restart it is %+v, was %+v; asked for %d times", b, a, opened)
+	}
+	if _, err := s.Publish(t.Context(), apps, packed(digest.Of([]byte("another")))); !errors.Is(err, source.ErrContent) {
+		t.Errorf("what is not what it is said to be: %v", err)
+	}
+}
+
 // Nothing but tarballs is served, and nobody is told what there is.
 func TestServes(t *testing.T) {
 	dir := t.TempDir()

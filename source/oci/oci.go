@@ -16,9 +16,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
 	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/sigstore/sigstore-go/pkg/root"
 
 	"github.com/sane-gitops/sane/cloud"
@@ -158,14 +161,40 @@ func (s *Source) fetch(ctx context.Context, at source.Remote, ref source.Ref, re
 	if err != nil {
 		return nil, err
 	}
-	tree, err := s.layer(ctx, p, layer)
-	if err != nil {
+	snap := &source.Snapshot{
+		Revision: rev, Proven: r.Proven,
+		Origin: r.Manifest.Annotations[origin], Metadata: r.Manifest.Annotations,
+	}
+	if ref.Copy {
+		snap.Packed = s.packed(p, layer)
+	}
+	switch tree, err := s.layer(ctx, p, layer); {
+	case err == nil:
+		snap.Tree = tree
+	case ref.Copy && errors.Is(err, source.ErrContent) && layer.Size <= s.Store.MaxBytes: // others may know what it is
+		snap.Tree = unreadable{err}
+	default:
 		return nil, p.failed(ctx, err)
 	}
-	return &source.Snapshot{
-		Revision: rev, Tree: tree, Proven: r.Proven,
-		Origin: r.Manifest.Annotations[origin], Metadata: r.Manifest.Annotations,
-	}, nil
+	return snap, nil
+}
+
+// packed returns a layer as it is.
+func (s *Source) packed(p place, layer ocispec.Descriptor) *source.Packed {
+	return &source.Packed{
+		Digest: digest.Digest(layer.Digest), Size: layer.Size,
+		Open: func(ctx context.Context) (io.ReadCloser, error) {
+			body, err := s.blob(ctx, p, layer)
+			return body, p.failed(ctx, err)
+		},
+	}
+}
+
+// An unreadable is the tree of what is no archive.
+type unreadable struct{ why error }
+
+func (u unreadable) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: u.why}
 }
 
 // known returns what is known of the image at a revision.

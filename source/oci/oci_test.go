@@ -3,6 +3,7 @@ package oci
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"net/http"
 	"strings"
@@ -139,6 +140,53 @@ func TestReferences(t *testing.T) {
 		if got, err := fs.ReadFile(snap.Tree, "tag"); err != nil || string(got) != tt.want {
 			t.Errorf("%s: holds %q, %v", tt.name, got, err)
 		}
+	}
+}
+
+// A layer that is to be left as it is can be had as it is, be it an archive or not;
+// units see what is in it.
+func TestCopy(t *testing.T) {
+	r := serve(t, ociserver.Options{})
+	s := open(t, t.TempDir(), -1)
+	archive := ociserver.Archive(map[string]string{"a": "1", "b.jpg": "2"})
+	for _, tt := range []struct {
+		name  string
+		data  []byte
+		holds string // in the file "a"; "" if it is no archive
+		err   string
+	}{
+		{"an archive", archive, "1", ""},
+		{"something else", []byte("kind: ConfigMap"), "", ""},
+		{"too large", make([]byte, 2<<20), "", "more than 1048576"},
+	} {
+		_, err := r.Push("team/app", "copied", nil, ociserver.Layer{Data: tt.data})
+		must(t, err)
+		snap, err := get(t, s, remoteOf(r), source.Ref{Tag: "copied", Copy: true})
+		if tt.err != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("%s: error %v, want one with %q", tt.name, err, tt.err)
+			}
+			continue
+		}
+		must(t, err)
+		body, err := snap.Packed.Open(t.Context())
+		must(t, err)
+		data, err := io.ReadAll(body)
+		body.Close()
+		must(t, err)
+		if string(data) != string(tt.data) || digest.Of(data) != snap.Packed.Digest || snap.Packed.Size != int64(len(data)) {
+			t.Errorf("%s: it can be had as %d bytes, %s; want %d", tt.name, len(data), snap.Packed.Digest, len(tt.data))
+		}
+		got, err := fs.ReadFile(snap.Tree, "a")
+		if string(got) != tt.holds || (err == nil) != (tt.holds != "") {
+			t.Errorf("%s: holds %q, %v", tt.name, got, err)
+		}
+		if tt.holds == "" && !errors.Is(err, source.ErrContent) {
+			t.Errorf("%s: reading it fails by %v", tt.name, err)
+		}
+	}
+	if snap, err := get(t, s, remoteOf(r), source.Ref{Tag: "copied"}); err == nil {
+		t.Errorf("without that it is %v", snap.Packed)
 	}
 }
 
