@@ -175,7 +175,7 @@ func (s *Server) again(key keptKey, why error) (frame, bool) {
 	return f, err == nil
 }
 
-func unanswered(why error) string { return "The cluster does not answer: " + plainText(why.Error()) }
+func unanswered(why error) string { return "The cluster does not answer: " + plainly(why) }
 
 // A scantPage is what lists know of a unit or a source that can't be asked for.
 type scantPage struct {

@@ -83,7 +83,7 @@ func (s *Server) tokenLogin(w http.ResponseWriter, r *http.Request) {
 		s.askIn(w, r, http.StatusForbidden, "The cluster does not accept this token.")
 	case err != nil:
 		s.log.Error("login failed", "err", err)
-		s.askIn(w, r, http.StatusServiceUnavailable, "The cluster could not be asked whose token this is: "+err.Error())
+		s.askIn(w, r, http.StatusServiceUnavailable, "The cluster could not be asked whose token this is: "+plainly(err))
 	case who.User == "":
 		s.askIn(w, r, http.StatusForbidden, "The cluster does not say whose token this is.")
 	default:

@@ -166,7 +166,7 @@ func (s *Server) tails(ctx context.Context, v *viewer, h hearing) (lines []logLi
 			defer mu.Unlock()
 			lines = append(lines, mine...)
 			if err != nil {
-				errs = append(errs, x.from+": "+err.Error())
+				errs = append(errs, x.from+": "+plainly(err))
 			}
 		})
 	}
@@ -315,7 +315,7 @@ func (s *Server) listen(ctx context.Context, v *viewer, h hearing, x voice, sinc
 	err := hear(ctx, v.cluster, x, cluster.LogOptions{Container: x.container, Follow: true, Timestamps: true, Since: since}, pass)
 	end := logLine{From: x.from, Class: x.class, Text: "it has ended", Err: true}
 	if err != nil {
-		end.Text = legible(err.Error())
+		end.Text = legible(plainly(err))
 	}
 	select {
 	case out <- end:

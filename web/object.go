@@ -137,16 +137,18 @@ func (s *Server) objectPage(ctx context.Context, v *viewer, id object.ID, at *ur
 	}
 	if err := g.Wait(); err != nil {
 		if !there && ctx.Err() == nil {
-			return nil, &refusal{http.StatusNotFound, err.Error()}
+			return nil, &refusal{http.StatusNotFound, plainly(err)}
 		}
 		return nil, err
 	}
 	standing := healthState(o, answer.State.Well)
 	p.State, p.Word = stateWords[standing], healthWords[standing]
 	p.Verdict = s.verdict(answer, p.State, names{id.String(): id})
-	p.Keeper = answer.Keeper
-	if p.Keeper != nil && p.Keeper.Unit != "" {
-		p.KeptBy = s.about(p.Keeper.Unit, nil)
+	if k := answer.Keeper; k != nil {
+		p.Keeper = &ask.Keeper{Unit: k.Unit, State: plainText(k.State), Doubt: plainText(k.Doubt)}
+		if k.Unit != "" {
+			p.KeptBy = s.about(k.Unit, nil)
+		}
 	}
 	top := o
 	for range answer.MadeBy {
@@ -224,12 +226,12 @@ func (s *Server) blame(p *objectPage, o object.Object) {
 func (s *Server) said(ctx context.Context, v *viewer, o object.Object) (all []event, why string) {
 	events, err := eventsAbout(ctx, v.cluster, o)
 	if err != nil && !errors.Is(err, context.Canceled) {
-		why = err.Error()
+		why = plainly(err)
 	}
 	for _, e := range events {
 		last := ask.LastSeen(e)
 		all = append(all, event{
-			Reason: e.Text("reason"), Message: e.Text("message"), Warning: e.Text("type") == "Warning",
+			Reason: e.Text("reason"), Message: plainText(e.Text("message")), Warning: e.Text("type") == "Warning",
 			Count: int(max(e.Number("count"), e.Number("series", "count"))), Last: s.when(last), at: last,
 			By: cmp.Or(e.Text("reportingComponent"), e.Text("source", "component")),
 		})
@@ -287,7 +289,7 @@ func (s *Server) origin(w http.ResponseWriter, r *http.Request, v *viewer) error
 	}
 	p := &originPage{ID: id}
 	if err := s.fillOrigin(r.Context(), v, live, p); err != nil {
-		p.Err = err.Error()
+		p.Err = plainly(err)
 	}
 	return s.show(w, r, v, "origin", frame{Title: "Source of " + id.Name, Section: "fleet", Main: p})
 }
@@ -299,7 +301,7 @@ func (s *Server) fillOrigin(ctx context.Context, v *viewer, live object.Object, 
 			return err
 		}
 		p.Kept = a.Keeper != nil && a.Keeper.Unit != ""
-		if p.Origin, p.Unknown = a.Origin, a.Unknown; p.Origin != nil {
+		if p.Origin, p.Unknown = a.Origin, plainTexts(a.Unknown); p.Origin != nil {
 			p.When = s.when(p.Origin.When)
 			if p.File = p.Origin.File; p.Origin.Line > 0 {
 				p.File += ":" + strconv.Itoa(p.Origin.Line)

@@ -194,16 +194,16 @@ func (s *Server) sayError(w http.ResponseWriter, r *http.Request, v *viewer, err
 	case errors.As(err, &known):
 		s.refuse(w, r, v, known.status, known.words)
 	case errors.Is(err, cluster.ErrForbidden):
-		s.refuse(w, r, v, http.StatusForbidden, "Your rights in the cluster do not allow it: "+err.Error())
+		s.refuse(w, r, v, http.StatusForbidden, "Your rights in the cluster do not allow it: "+plainly(err))
 	case errors.Is(err, cluster.ErrNotFound), errors.Is(err, cluster.ErrNoKind):
-		s.refuse(w, r, v, http.StatusNotFound, "The cluster does not have it: "+err.Error())
+		s.refuse(w, r, v, http.StatusNotFound, "The cluster does not have it: "+plainly(err))
 	case errors.Is(err, cluster.ErrUnavailable), errors.Is(err, cluster.ErrBusy):
-		s.refuse(w, r, v, http.StatusServiceUnavailable, "The cluster does not answer: "+err.Error())
+		s.refuse(w, r, v, http.StatusServiceUnavailable, "The cluster does not answer: "+plainly(err))
 	case errors.Is(err, cluster.ErrConflict), errors.Is(err, cluster.ErrInvalid), errors.Is(err, cluster.ErrTerminating):
-		s.refuse(w, r, v, http.StatusConflict, "The cluster refuses it: "+err.Error())
+		s.refuse(w, r, v, http.StatusConflict, "The cluster refuses it: "+plainly(err))
 	default:
 		s.log.Error("a page could not be made", "path", r.URL.Path, "err", err)
-		s.refuse(w, r, v, http.StatusInternalServerError, "This page could not be made: "+err.Error())
+		s.refuse(w, r, v, http.StatusInternalServerError, "This page could not be made: "+plainly(err))
 	}
 }
 

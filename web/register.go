@@ -99,7 +99,7 @@ func (g *register) take(nouns []ask.Noun) (rows []*row, old []stale, turned chan
 		switch {
 		case sh.gone:
 		case sh.err != nil:
-			old = append(old, stale{n.Kind.Name, sh.err.Error(), g.s.when(sh.since)})
+			old = append(old, stale{n.Kind.Name, plainly(sh.err), g.s.when(sh.since)})
 		case !sh.listed:
 			turned = g.turned
 			old = append(old, stale{What: n.Kind.Name, Why: "not all of them have been listed yet"})

@@ -59,7 +59,7 @@ func (s *Server) rollback(w http.ResponseWriter, r *http.Request, v *viewer, o o
 	}
 	rev := r.FormValue("to")
 	if err := among(s.revisions(r.Context(), v, o, u), rev); err != nil {
-		return &refusal{http.StatusNotFound, err.Error()} // a link that somebody made up
+		return &refusal{http.StatusNotFound, plainly(err)} // a link that somebody made up
 	}
 	p := rollbackPage{planPage: planPage{Unit: s.thing(o.ID())}, To: revisionLine{Revision: rev}, Command: s.rollbackCommand(o, rev)}
 	p.Load = p.Unit.URL + "/rolled?" + r.URL.RawQuery
@@ -103,7 +103,7 @@ func (s *Server) rolled(w http.ResponseWriter, r *http.Request, v *viewer, o obj
 		return s.fillPlan(ctx, v, o, &p.planPage, pre, failed)
 	})
 	if err != nil {
-		p.Err = err.Error()
+		p.Err = plainly(err)
 	}
 	if p.Err != "" {
 		p.Was = "" // what can't be planned is not done from here
@@ -156,7 +156,7 @@ func (s *Server) rollBack(r *http.Request, v *viewer, o object.Object) ([]any, e
 		}
 	})
 	if errors.Is(err, commit.ErrRefused) || errors.Is(err, commit.ErrInWay) {
-		err = &refusal{http.StatusConflict, err.Error() + ". With a key of your own, which may push, it can be done by: " + s.rollbackCommand(o, rev)}
+		err = &refusal{http.StatusConflict, plainly(err) + ". With a key of your own, which may push, it can be done by: " + s.rollbackCommand(o, rev)}
 	}
 	if err == nil && branch == "" {
 		s.lookAtSource(r.Context(), v, o)
@@ -207,7 +207,7 @@ func (s *Server) goBack(ctx context.Context, v *viewer, o object.Object, rev str
 		return err
 	}
 	if err := among(s.revisions(ctx, v, o, u), rev); err != nil {
-		return &refusal{http.StatusNotFound, err.Error()}
+		return &refusal{http.StatusNotFound, plainly(err)}
 	}
 	if ask.CommitID(rev) == "" {
 		return &refusal{http.StatusConflict, rev + " is no commit."}
@@ -218,7 +218,7 @@ func (s *Server) goBack(ctx context.Context, v *viewer, o object.Object, rev str
 	}
 	home, err := s.desk(v).Home(ctx, o, refs)
 	if err != nil {
-		return &refusal{http.StatusConflict, err.Error()}
+		return &refusal{http.StatusConflict, plainly(err)}
 	}
 	if err := s.mayWrite(ctx, v, o.ID(), home.Feed); err != nil {
 		return err

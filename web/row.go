@@ -83,7 +83,7 @@ func (s *Server) rowOf(o object.Object) *row {
 	if x.State == fresh {
 		x.Since = o.Time("metadata", "creationTimestamp")
 	}
-	x.Moved = later(x.Moved, x.Since)
+	x.Moved, x.Message = later(x.Moved, x.Since), plainText(x.Message)
 	x.text = strings.ToLower(strings.Join([]string{x.ID.Namespace + "/" + x.ID.Name, x.Message, x.Revision, x.Source.Name, x.Path, x.Cluster, x.URL, labelText(o)}, "\n"))
 	return x
 }
@@ -120,7 +120,6 @@ func (s *Server) unitRow(x *row, o object.Object, u unit.Unit, c ask.Standing) {
 func (s *Server) feedRow(x *row, o object.Object, f source.Feed, c ask.Standing) {
 	st := s.c.Dialect.RecallFeed(o)
 	x.Revision, x.URL, x.Ref, x.Moved = st.Revision.Name, ask.PlainURL(f.Remote.URL), f.RefText(), st.Since
-	x.Message = plainText(x.Message)
 	for _, part := range f.Include {
 		x.Includes = append(x.Includes, object.ID{Kind: s.kindNamed(part.Feed.Kind), Namespace: part.Feed.Namespace, Name: part.Feed.Name})
 	}

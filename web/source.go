@@ -40,6 +40,7 @@ type sourcePage struct {
 	Events     []event
 	EventErr   string
 	Users      []user
+	UsersOld   []stale // what of Users may be otherwise now
 	Includes   []thing // sources of which it has parts
 	Load       string  // the address of what led to its revision; "" if it has none yet
 }
@@ -102,15 +103,11 @@ func (s *Server) sourcePage(ctx context.Context, v *viewer, o object.Object, at 
 	g.Go(func() error { answer = s.quick(v).Standing(gctx, o); return nil })
 	g.Go(func() error { p.Events, p.EventErr = s.said(gctx, v, o); return nil })
 	g.Go(func() error { p.May = s.mays(gctx, v, "patch", id); return nil })
-	g.Go(func() (err error) { p.Users, err = s.users(gctx, v, id, st); return err })
+	g.Go(func() (err error) { p.Users, p.UsersOld, err = s.users(gctx, v, id, st); return err })
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	answer.State.Says = plainText(answer.State.Says)
 	p.Verdict = s.verdict(answer, p.State, names{id.String(): id})
-	for i := range p.Events {
-		p.Events[i].Message = plainText(p.Events[i].Message)
-	}
 	return p, nil
 }
 
@@ -149,15 +146,15 @@ func (s *Server) conditions(o object.Object) (all []condition) {
 }
 
 // users returns who uses a source, as far as the viewer may see them: the worst
-// first.
-func (s *Server) users(ctx context.Context, v *viewer, id object.ID, st source.Status) ([]user, error) {
-	units, _, err := s.visible(ctx, v, false)
+// first. It returns, too, what of that is not as it is now.
+func (s *Server) users(ctx context.Context, v *viewer, id object.ID, st source.Status) ([]user, []stale, error) {
+	units, old, err := s.visible(ctx, v, false)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	sources, _, err := s.visible(ctx, v, true)
+	sources, older, err := s.visible(ctx, v, true)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	found := slices.DeleteFunc(append(units, sources...), func(x *row) bool { return x.Source != id && !slices.Contains(x.Includes, id) })
 	slices.SortFunc(found, func(a, b *row) int { return cmp.Or(cmp.Compare(a.State, b.State), byName(a, b)) })
@@ -173,13 +170,16 @@ func (s *Server) users(ctx context.Context, v *viewer, id object.ID, st source.S
 		}
 		all = append(all, u)
 	}
-	return all, nil
+	return all, append(old, older...), nil
 }
 
 // sourceLive tells of changes to a source, and to those who use it.
 func (s *Server) sourceLive(w http.ResponseWriter, r *http.Request, v *viewer, o object.Object) error {
 	sels := []cluster.Selection{{Kind: o.ID().Kind, Namespace: o.Namespace(), Name: o.Name(), Metadata: true}}
-	users := func(ctx context.Context) ([]user, error) { return s.users(ctx, v, o.ID(), source.Status{}) }
+	users := func(ctx context.Context) ([]user, error) {
+		all, _, err := s.users(ctx, v, o.ID(), source.Status{})
+		return all, err
+	}
 	turn := s.register.turn()
 	now, _ := users(r.Context()) // where they can't be told, what is told later is news
 	return s.stream(w, r, v, func(ctx context.Context, changed func()) {
@@ -237,7 +237,7 @@ func (s *Server) commitLog(w http.ResponseWriter, r *http.Request, v *viewer, o 
 	if err := s.fillLog(r.Context(), v, o, q, p); errors.Is(err, ask.ErrNoHistory) {
 		p.None = true
 	} else if err != nil {
-		p.Err = plainText(err.Error())
+		p.Err = plainly(err)
 	}
 	return s.show(w, r, v, "commits", frame{Title: "Commits of " + o.Name(), Section: "sources", Main: p})
 }

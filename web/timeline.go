@@ -135,7 +135,8 @@ type timelinePage struct {
 	Namespaces options
 	Sources    options
 	Rows       []happening
-	Older      string // the address of what happened before; "" if nothing did
+	Old        []stale // what it can be filtered for may be otherwise now
+	Older      string  // the address of what happened before; "" if nothing did
 	Newer      string
 	Newest     string
 	Reached    when // how far was looked, if there may be more
@@ -190,6 +191,7 @@ func (s *Server) timeline(w http.ResponseWriter, r *http.Request, v *viewer) err
 	if p.Newer == "" {
 		f.Live = live
 	}
+	f.Stale = p.Old
 	return s.show(w, r, v, "timeline", f)
 }
 
@@ -198,7 +200,7 @@ func (s *Server) recalled() bool { return s.c.Told == nil || !s.c.Told() }
 
 // past fills a page with what a viewer wants, and may, see.
 func (s *Server) past(ctx context.Context, v *viewer, p *timelinePage) error {
-	rows, err := s.usedRows(ctx, v)
+	rows, old, err := s.usedRows(ctx, v)
 	if err != nil {
 		return err
 	}
@@ -206,6 +208,7 @@ func (s *Server) past(ctx context.Context, v *viewer, p *timelinePage) error {
 	if err != nil {
 		return err
 	}
+	p.Old = old
 	p.Namespaces, p.Sources = p.options(rows)
 	q, err := s.pastQuery(ctx, v, p.pastWish, may, all, rows)
 	if err != nil || q == nil {
@@ -246,12 +249,12 @@ func (p *timelinePage) page(s *Server, read journal.Page) {
 
 // usedRows returns the rows of units that a viewer may see, by which a timeline is
 // filtered. What they can't be had for is no reason to show nothing.
-func (s *Server) usedRows(ctx context.Context, v *viewer) ([]*row, error) {
-	rows, _, err := s.visible(ctx, v, false)
+func (s *Server) usedRows(ctx context.Context, v *viewer) ([]*row, []stale, error) {
+	rows, old, err := s.visible(ctx, v, false)
 	if errors.Is(err, cluster.ErrNoKind) {
-		return nil, nil
+		return nil, nil, nil
 	}
-	return rows, err
+	return rows, old, err
 }
 
 // options returns what a timeline can be filtered for.
@@ -415,7 +418,7 @@ func (s *Server) grouper(ctx context.Context) func(object.Kind) object.Kind {
 func (s *Server) happening(x journal.Entry, may sieve) happening {
 	h := happening{
 		ID: fmt.Sprint("e", x.ID), At: s.when(x.At), Clock: x.At.UTC().Format("15:04:05"), What: string(x.Kind), State: kinds[x.Kind].State, Says: kinds[x.Kind].Says,
-		Times: x.Times, About: s.thing(x.About), Cluster: x.Cluster, Revision: x.Revision, Who: x.Who, Message: strings.TrimSpace(x.Message), More: x.More, at: x.At,
+		Times: x.Times, About: s.thing(x.About), Cluster: x.Cluster, Revision: x.Revision, Who: x.Who, Message: plainText(strings.TrimSpace(x.Message)), More: x.More, at: x.At,
 	}
 	if x.Last.After(x.At) {
 		h.Last = s.when(x.Last)

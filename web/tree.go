@@ -176,7 +176,7 @@ func (d *drawing) node(b draw.Box) treeNode {
 		t.Label = t.Last + ". Show them"
 		return t
 	}
-	t.State, t.Why, t.URL = stateWords[n.Health], n.Why, d.s.address(n.ID)
+	t.State, t.Why, t.URL = stateWords[n.Health], plainText(n.Why), d.s.address(n.ID)
 	if n.Paused {
 		t.State, t.Why = states[suspended].Name, "suspended"
 	}

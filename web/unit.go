@@ -43,6 +43,7 @@ type unitPage struct {
 	DriftErr  string
 	DriftTold bool        // by the journal, and not by events
 	Past      string      // the address of all that happened to it; "" if nobody remembers
+	Around    []stale     // what of Before and After may be otherwise now
 	Before    []neighbour // it comes after them
 	After     []neighbour // they come after it
 	May       may
@@ -149,13 +150,13 @@ func (s *Server) unitPage(ctx context.Context, v *viewer, o object.Object, u uni
 	g.Go(func() (err error) { answer, err = s.quick(v).Why(gctx, id); return err })
 	g.Go(func() (err error) {
 		if tree, err = s.quick(v).Tree(gctx, o); err != nil && gctx.Err() == nil {
-			p.TreeErr, err = err.Error(), nil
+			p.TreeErr, err = plainly(err), nil
 		}
 		return err
 	})
 	g.Go(func() error { src, _ = s.seen(gctx, v, s.sourceID(u)); return nil })
 	g.Go(func() error { s.driftOf(gctx, v, o, p); return nil })
-	g.Go(func() error { p.Before, p.After, _ = s.neighbours(gctx, v, id, u); return nil })
+	g.Go(func() error { p.Before, p.After, p.Around = s.neighbours(gctx, v, id, u); return nil })
 	g.Go(func() error { p.May = s.maysUnit(gctx, v, o, u); return nil })
 	if err := g.Wait(); err != nil {
 		return nil, err
@@ -170,7 +171,7 @@ func (s *Server) unitPage(ctx context.Context, v *viewer, o object.Object, u uni
 	}
 	p.Verdict = s.verdict(answer, p.State, known)
 	if tree != nil {
-		for _, u := range tree.Unknown {
+		for _, u := range plainTexts(tree.Unknown) {
 			if !slices.Contains(p.Verdict.Unknown, u) {
 				p.Verdict.Unknown = append(p.Verdict.Unknown, u)
 			}
@@ -218,7 +219,7 @@ func (s *Server) unitFacts(o object.Object, u unit.Unit, src object.Object) unit
 	st := s.c.Dialect.RecallUnit(o)
 	f := unitFacts{
 		Source: s.thing(s.sourceID(u)), Path: cleanPath(u.Recipe.Dir), Ended: s.when(st.Ended), Took: took(st.Ended.Sub(st.Began)),
-		Waits: st.Waits.What, Every: took(u.Every), Account: u.Target.As, Prune: u.Policy.Prune, Wait: u.Wait,
+		Waits: plainText(st.Waits.What), Every: took(u.Every), Account: u.Target.As, Prune: u.Policy.Prune, Wait: u.Wait,
 	}
 	if u.Retry > 0 {
 		f.Retry = took(u.Retry)
@@ -271,11 +272,11 @@ func (s *Server) maysUnit(ctx context.Context, v *viewer, o object.Object, u uni
 }
 
 // neighbours returns the units that one comes after, and those that come after
-// it, as far as the viewer may see them.
-func (s *Server) neighbours(ctx context.Context, v *viewer, id object.ID, u unit.Unit) (before, after []neighbour, err error) {
-	rows, _, err := s.visible(ctx, v, false)
+// it, as far as the viewer may see them, and what of that is not as it is now.
+func (s *Server) neighbours(ctx context.Context, v *viewer, id object.ID, u unit.Unit) (before, after []neighbour, old []stale) {
+	rows, old, err := s.visible(ctx, v, false)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, []stale{{What: "Other units", Why: plainly(err)}}
 	}
 	of := func(x *row) neighbour {
 		n := neighbour{thing: s.thing(x.ID), State: x.State.String()}
@@ -297,7 +298,7 @@ func (s *Server) neighbours(ctx context.Context, v *viewer, id object.ID, u unit
 			after = append(after, of(x))
 		}
 	}
-	return before, after, nil
+	return before, after, old
 }
 
 // A drift is that others had changed an object, and that this was undone.
@@ -325,7 +326,7 @@ func (s *Server) driftOf(ctx context.Context, v *viewer, o object.Object, p *uni
 	}
 	var err error
 	if p.Drift, err = s.undone(ctx, v, o.ID()); err != nil && !errors.Is(err, context.Canceled) {
-		p.DriftErr = err.Error()
+		p.DriftErr = plainly(err)
 	}
 	p.DriftTold = true
 }
@@ -345,7 +346,7 @@ func (s *Server) drift(ctx context.Context, v *viewer, o object.Object) (all []d
 	by := make(map[string]string)
 	events, err := eventsAbout(ctx, v.cluster, o)
 	if err != nil && !errors.Is(err, context.Canceled) {
-		why = err.Error()
+		why = plainly(err)
 	}
 	for _, e := range events {
 		message := e.Text("message")
@@ -425,8 +426,8 @@ func (s *Server) unitLive(w http.ResponseWriter, r *http.Request, v *viewer, o o
 		sels = append(sels, s.selections(s.c.Dialect.RecallUnit(o).Owned.IDs())...)
 	}
 	around := func(ctx context.Context) ([]neighbour, error) {
-		before, after, err := s.neighbours(ctx, v, o.ID(), u)
-		return append(before, after...), err
+		before, after, _ := s.neighbours(ctx, v, o.ID(), u)
+		return append(before, after...), nil
 	}
 	undone, turn := turnOf(r), s.register.turn()
 	now, _ := around(r.Context()) // where they can't be told, what is told later is news

@@ -170,7 +170,7 @@ func (s *Server) commit(w http.ResponseWriter, r *http.Request, v *viewer, o obj
 		return err
 	}
 	if err := among(s.revisions(r.Context(), v, o, u), rev); err != nil {
-		return &refusal{http.StatusNotFound, err.Error()}
+		return &refusal{http.StatusNotFound, plainly(err)}
 	}
 	p := struct {
 		commitLine
@@ -179,7 +179,7 @@ func (s *Server) commit(w http.ResponseWriter, r *http.Request, v *viewer, o obj
 	}{Revision: rev}
 	c, err := s.commitOf(r.Context(), v, u, rev)
 	if err != nil {
-		p.Err = err.Error()
+		p.Err = plainly(err)
 	}
 	p.commitLine = s.lineOf(c, u.Source, rev)
 	return s.show(w, r, v, "commit", frame{Title: shortRevision(rev), Section: "fleet", Main: p})

@@ -54,7 +54,7 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request, v *viewer, o objec
 	id := o.ID()
 	p := planPage{Unit: s.thing(id), Back: s.address(id), Form: s.seal.token(v.session.ID), Approve: s.mays(r.Context(), v, "patch", id)}
 	if err := s.planned(r.Context(), v, o, &p); err != nil {
-		p.Err = err.Error()
+		p.Err = plainly(err)
 	}
 	return s.show(w, r, v, "plan", frame{Title: "Plan of " + id.Name, Section: "fleet", Main: &p})
 }
@@ -105,7 +105,7 @@ func (s *Server) fillPlan(ctx context.Context, v *viewer, o object.Object, p *pl
 		failed = errors.New("the server refuses a part of it; what it says may be about objects that you may not see, so it is not shown")
 	}
 	if failed != nil {
-		p.Err = failed.Error()
+		p.Err = plainly(failed)
 	}
 	left := maxTotal
 	for _, step := range pre.Plan.All() {
@@ -210,7 +210,7 @@ func (s *Server) compare(w http.ResponseWriter, r *http.Request, v *viewer, o ob
 func (s *Server) compared(w http.ResponseWriter, r *http.Request, v *viewer, o object.Object) error {
 	var p comparedPage
 	if err := s.fillCompared(r.Context(), v, o, r.FormValue("from"), r.FormValue("to"), &p); err != nil {
-		p.Err = err.Error()
+		p.Err = plainly(err)
 	}
 	return s.show(w, r, v, "compared", frame{Title: "Compare " + o.ID().Name, Section: "fleet", Main: p})
 }

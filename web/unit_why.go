@@ -45,7 +45,7 @@ const maxDepth = 6
 // be told by what an answer calls them.
 func (s *Server) verdict(a *ask.Answer, state string, known names) verdict {
 	r := a.State
-	d := verdict{State: state, Says: r.Says, Since: s.when(r.Since), Do: r.Do, More: r.More, Events: s.warnings(r.Events)}
+	d := verdict{State: state, Says: plainText(r.Says), Since: s.when(r.Since), Do: r.Do, More: plainTexts(r.More), Events: s.warnings(r.Events)}
 	for _, b := range r.Because {
 		s.chain(b, known, &d.Chain)
 	}
@@ -54,7 +54,7 @@ func (s *Server) verdict(a *ask.Answer, state string, known names) verdict {
 	}
 	for _, u := range a.Unknown {
 		if !strings.Contains(u, errLater.Error()) {
-			d.Unknown = append(d.Unknown, u)
+			d.Unknown = append(d.Unknown, plainText(u))
 		}
 	}
 	return d
@@ -68,8 +68,8 @@ func (s *Server) chain(r *ask.Reason, known names, out *[]step) int {
 		depth = max(depth, s.chain(b, known, out)+1)
 	}
 	*out = append(*out, step{
-		Depth: min(depth, maxDepth), About: s.about(r.About, known), Says: r.Says, Since: s.when(r.Since),
-		More: r.More, Events: s.warnings(r.Events), Do: r.Do,
+		Depth: min(depth, maxDepth), About: s.about(r.About, known), Says: plainText(r.Says), Since: s.when(r.Since),
+		More: plainTexts(r.More), Events: s.warnings(r.Events), Do: r.Do,
 	})
 	return depth
 }
@@ -117,7 +117,7 @@ func (s *Server) about(text string, known names) thing {
 func (s *Server) warnings(all []ask.Warning) []warning {
 	var out []warning
 	for _, e := range all {
-		out = append(out, warning{e.Reason, e.Message, int(e.Count), s.when(e.Last)})
+		out = append(out, warning{e.Reason, plainText(e.Message), int(e.Count), s.when(e.Last)})
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -74,7 +75,27 @@ func clockTime(at string) string {
 	return t.UTC().Format("15:04:05.000")
 }
 
-// plainText returns a text without what may let somebody in at a URL in it.
-func plainText(s string) string { return userInURL.ReplaceAllString(s, "$1") }
+// plainText returns a text without what may let somebody in at a URL in it: as with
+// [ask.PlainURL], the user of SSH is no secret.
+func plainText(s string) string {
+	s = userInURL.ReplaceAllString(s, "$1")
+	s = passwordInURL.ReplaceAllString(s, "$1@")
+	return queryInURL.ReplaceAllString(s, "$1?…")
+}
 
-var userInURL = lazy.Compile(`(https?://)[^/\s@]+@`)
+var (
+	userInURL     = lazy.Compile(`(?i)(\b(?:https?|ftps?|git|oci|s3|gs)://)[^/\s@"']+@`)
+	passwordInURL = lazy.Compile(`(?i)(\bssh://[^/\s@:"']+):[^/\s@"']*@`)
+	queryInURL    = lazy.Compile(`(?i)(\bhttps?://[^\s?"'<>]+)\?[^\s"'<>]+`)
+)
+
+func plainTexts(all []string) []string {
+	out := slices.Clone(all)
+	for i := range out {
+		out[i] = plainText(out[i])
+	}
+	return out
+}
+
+// plainly returns what an error says that comes from outside, as a plain text.
+func plainly(err error) string { return plainText(err.Error()) }
