@@ -2,7 +2,6 @@ package commit
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sane-gitops/sane/digest"
+	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/trace"
 )
 
@@ -227,13 +227,13 @@ func (t *Tree) Open(name string) (fs.File, error) {
 		return nil, err
 	}
 	if e.kind == "tree" {
-		return &openDir{info{t, e}, slices.Clone(t.dir[name])}, nil
+		return source.OpenDir(info{t, e}, t.dir[name]), nil
 	}
 	data, err := t.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
-	return &openFile{info{t, e}, bytes.NewReader(data)}, nil
+	return source.OpenFile(info{t, e}, data), nil
 }
 
 // An info is both a FileInfo and a DirEntry.
@@ -266,39 +266,4 @@ func (i info) Size() int64 {
 	}
 	n, _, _ := i.tree.blob("info", i.id)
 	return n
-}
-
-// An openFile is a file that was read when it was opened.
-type openFile struct {
-	info
-	*bytes.Reader
-}
-
-func (f *openFile) Stat() (fs.FileInfo, error) { return f.info, nil }
-func (f *openFile) Size() int64                { return f.Reader.Size() }
-func (f *openFile) Close() error               { return nil }
-
-// An openDir is an open directory.
-type openDir struct {
-	info
-	left []fs.DirEntry
-}
-
-func (d *openDir) Stat() (fs.FileInfo, error) { return d.info, nil }
-func (d *openDir) Close() error               { return nil }
-func (d *openDir) Read([]byte) (int, error) {
-	return 0, &fs.PathError{Op: "read", Path: d.name, Err: errors.New("is a directory")}
-}
-
-// ReadDir implements [fs.ReadDirFile].
-func (d *openDir) ReadDir(n int) ([]fs.DirEntry, error) {
-	if n > 0 && len(d.left) == 0 {
-		return nil, io.EOF
-	}
-	if n <= 0 || n > len(d.left) {
-		n = len(d.left)
-	}
-	list := d.left[:n:n]
-	d.left = d.left[n:]
-	return list, nil
 }

@@ -1,10 +1,8 @@
 package source
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -213,13 +211,13 @@ func (c *composed) Open(name string) (fs.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &composedDir{info: info, list: list}, nil
+		return OpenDir(info, list), nil
 	}
 	data, err := c.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
-	return &composedFile{info, bytes.NewReader(data)}, nil
+	return OpenFile(info, data), nil
 }
 
 // seenAs returns err with the name by which it was asked.
@@ -289,37 +287,3 @@ func (plainDir) Mode() fs.FileMode  { return fs.ModeDir | 0o755 }
 func (plainDir) ModTime() time.Time { return time.Time{} }
 func (plainDir) IsDir() bool        { return true }
 func (plainDir) Sys() any           { return nil }
-
-// A composedFile is a file that was read when it was opened.
-type composedFile struct {
-	info fs.FileInfo
-	*bytes.Reader
-}
-
-func (f *composedFile) Stat() (fs.FileInfo, error) { return f.info, nil }
-func (f *composedFile) Close() error               { return nil }
-
-// A composedDir is an open directory.
-type composedDir struct {
-	info fs.FileInfo
-	list []fs.DirEntry // not yet read
-}
-
-func (d *composedDir) Stat() (fs.FileInfo, error) { return d.info, nil }
-func (d *composedDir) Close() error               { return nil }
-func (d *composedDir) Read([]byte) (int, error) {
-	return 0, &fs.PathError{Op: "read", Path: d.info.Name(), Err: errors.New("is a directory")}
-}
-
-// ReadDir implements [fs.ReadDirFile].
-func (d *composedDir) ReadDir(n int) ([]fs.DirEntry, error) {
-	if n > 0 && len(d.list) == 0 {
-		return nil, io.EOF
-	}
-	if n <= 0 || n > len(d.list) {
-		n = len(d.list)
-	}
-	list := d.list[:n:n]
-	d.list = d.list[n:]
-	return list, nil
-}

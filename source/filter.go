@@ -355,31 +355,12 @@ func (f *filtered) Open(name string) (fs.File, error) {
 	if err != nil || !info.IsDir() {
 		return file, err
 	}
+	file.Close()
 	list, err := f.ReadDir(name)
 	if err != nil {
-		file.Close()
 		return nil, err
 	}
-	return &filteredDir{File: file, list: list}, nil
-}
-
-// A filteredDir is an open directory.
-type filteredDir struct {
-	fs.File
-	list []fs.DirEntry // not yet read
-}
-
-// ReadDir implements [fs.ReadDirFile].
-func (d *filteredDir) ReadDir(n int) ([]fs.DirEntry, error) {
-	if n > 0 && len(d.list) == 0 {
-		return nil, io.EOF
-	}
-	if n <= 0 || n > len(d.list) {
-		n = len(d.list)
-	}
-	list := d.list[:n:n]
-	d.list = d.list[n:]
-	return list, nil
+	return OpenDir(info, list), nil
 }
 
 // A rule is a line of a .sourceignore. It matches what go-git's gitignore

@@ -1,17 +1,16 @@
 package git
 
 import (
-	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"strings"
 	"time"
 
 	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/fault"
+	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/trace"
 )
 
@@ -202,13 +201,13 @@ func (s *snapshot) Open(name string) (fs.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &dir{info: info, list: list}, nil
+		return source.OpenDir(info, list), nil
 	}
 	data, err := s.blob(e)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
-	return &openFile{info: info, Reader: bytes.NewReader(data)}, nil
+	return source.OpenFile(info, data), nil
 }
 
 func (s *snapshot) info(e entry, name string) *info {
@@ -244,38 +243,4 @@ func (i *info) Size() int64 {
 		return 0
 	}
 	return n
-}
-
-// An openFile is a file that was read when it was opened.
-type openFile struct {
-	info *info
-	*bytes.Reader
-}
-
-func (f *openFile) Stat() (fs.FileInfo, error) { return f.info, nil }
-func (f *openFile) Close() error               { return nil }
-
-// A dir is an open directory.
-type dir struct {
-	info *info
-	list []fs.DirEntry // not yet read
-}
-
-func (d *dir) Stat() (fs.FileInfo, error) { return d.info, nil }
-func (d *dir) Close() error               { return nil }
-func (d *dir) Read([]byte) (int, error) {
-	return 0, &fs.PathError{Op: "read", Path: d.info.name, Err: errors.New("is a directory")}
-}
-
-// ReadDir implements [fs.ReadDirFile].
-func (d *dir) ReadDir(n int) ([]fs.DirEntry, error) {
-	if n <= 0 || n > len(d.list) {
-		if n > 0 && len(d.list) == 0 {
-			return nil, io.EOF
-		}
-		n = len(d.list)
-	}
-	list := d.list[:n:n]
-	d.list = d.list[n:]
-	return list, nil
 }

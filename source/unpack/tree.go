@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/fault"
+	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/trace"
 )
 
@@ -225,13 +225,13 @@ func (t *Tree) Open(name string) (fs.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
 	if e.isDir() {
-		return &dir{info: info{e}, list: t.dirs[name].list}, nil
+		return source.OpenDir(info{e}, t.dirs[name].list), nil
 	}
 	data, err := t.content(e)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
-	return &openFile{info: info{e}, Reader: bytes.NewReader(data)}, nil
+	return source.OpenFile(info{e}, data), nil
 }
 
 // Diff implements [trace.Differ].
@@ -293,38 +293,4 @@ func (i info) Mode() fs.FileMode {
 		return 0o555
 	}
 	return 0o444
-}
-
-// An openFile is a file that was read when it was opened.
-type openFile struct {
-	info info
-	*bytes.Reader
-}
-
-func (f *openFile) Stat() (fs.FileInfo, error) { return f.info, nil }
-func (f *openFile) Close() error               { return nil }
-
-// A dir is an open directory.
-type dir struct {
-	info info
-	list []fs.DirEntry // not yet read
-}
-
-func (d *dir) Stat() (fs.FileInfo, error) { return d.info, nil }
-func (d *dir) Close() error               { return nil }
-func (d *dir) Read([]byte) (int, error) {
-	return 0, &fs.PathError{Op: "read", Path: d.info.Name(), Err: errors.New("is a directory")}
-}
-
-// ReadDir implements [fs.ReadDirFile].
-func (d *dir) ReadDir(n int) ([]fs.DirEntry, error) {
-	if n <= 0 || n > len(d.list) {
-		if n > 0 && len(d.list) == 0 {
-			return nil, io.EOF
-		}
-		n = len(d.list)
-	}
-	list := d.list[:n:n]
-	d.list = d.list[n:]
-	return list, nil
 }
