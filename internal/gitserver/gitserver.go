@@ -1,24 +1,18 @@
-// Package gitserver serves Git repositories on loopback: by HTTP with git's
-// own http-backend, by SSH with the machine's sshd. It is for tests, for the
+// Package gitserver serves Git repositories on loopback: by HTTP, by SSH with the machine's sshd. It is for tests, for the
 // demo and for the benchmark.
 package gitserver
 
 import (
-	"bytes"
 	"context"
 	"crypto/subtle"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"net/http/cgi"
 	"net/http/httptest"
-	"os/exec"
-	"path/filepath"
-	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -41,7 +35,7 @@ type Server struct {
 	Repos
 	opts Options
 	http *httptest.Server
-	cgi  http.Handler
+	said sync.Map // what git can do, by who is asked and how
 	seen atomic.Int64
 	sent atomic.Int64
 	stop context.CancelFunc
@@ -49,10 +43,6 @@ type Server struct {
 
 // Start serves the bare repositories in dir until the server is closed.
 func Start(dir string, opts Options) (*Server, error) {
-	path, err := exec.Command("git", "--exec-path").Output()
-	if err != nil {
-		return nil, fmt.Errorf("gitserver: find git: %w", err)
-	}
 	if opts.Addr == "" {
 		opts.Addr = "127.0.0.1:0"
 	}
@@ -62,7 +52,6 @@ func Start(dir string, opts Options) (*Server, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{Repos: Repos(dir), opts: opts, stop: stop}
-	s.cgi = s.backend(filepath.Join(strings.TrimSpace(string(path)), "git-http-backend"))
 	s.http = &httptest.Server{Listener: l, Config: &http.Server{
 		Handler:     s,
 		BaseContext: func(net.Listener) context.Context { return ctx },
@@ -81,27 +70,6 @@ func Start(dir string, opts Options) (*Server, error) {
 	return s, nil
 }
 
-// backend runs git's http-backend for each request.
-func (s *Server) backend(program string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := &cgi.Handler{Path: program, Stderr: io.Discard, Env: []string{
-			"GIT_PROJECT_ROOT=" + string(s.Repos),
-			"GIT_HTTP_EXPORT_ALL=1",
-			"GIT_CONFIG_NOSYSTEM=1",
-			"GIT_CONFIG_GLOBAL=/dev/null",
-		}}
-		if s.opts.Old {
-			h.Env = append(h.Env, "GIT_CONFIG_COUNT=2",
-				"GIT_CONFIG_KEY_0=uploadpack.allowAnySHA1InWant", "GIT_CONFIG_VALUE_0=false",
-				"GIT_CONFIG_KEY_1=uploadpack.allowReachableSHA1InWant", "GIT_CONFIG_VALUE_1=false")
-			r.Header.Del("Git-Protocol")
-		} else if p := r.Header.Get("Git-Protocol"); p != "" {
-			h.Env = append(h.Env, "GIT_PROTOCOL="+p)
-		}
-		h.ServeHTTP(w, r)
-	})
-}
-
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.seen.Add(1)
@@ -113,15 +81,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "who are you?", http.StatusUnauthorized)
 		return
 	}
-	if r.ContentLength < 0 { // CGI wants to know the length
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
-	}
-	s.cgi.ServeHTTP(&counter{w, &s.sent}, r)
+	s.speak(&counter{w, &s.sent}, r)
 }
 
 // A counter counts the bytes of an answer.
