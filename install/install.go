@@ -258,7 +258,7 @@ func (o Options) deployment() object.Object {
 	d := parse(fmt.Sprintf(deployment, o.Namespace))[0]
 	const at = "containers"
 	list, _ := d.Get("spec", "template", "spec", at)
-	args := []any{"run"}
+	args := []any{"run", "--enable-leader-election"} // however many replicas somebody makes of it
 	for _, a := range o.Args {
 		args = append(args, a)
 	}

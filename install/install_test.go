@@ -164,7 +164,7 @@ func TestManifests(t *testing.T) {
 		t.Errorf("objects %q, want %q", ids, want)
 	}
 	pod := container(t, objects[len(objects)-1])
-	if pod.Image != "x/y:v1" || !slices.Equal(pod.Args, []string{"run", "--a=b"}) {
+	if pod.Image != "x/y:v1" || !slices.Equal(pod.Args, []string{"run", "--enable-leader-election", "--a=b"}) {
 		t.Errorf("runs %s %q", pod.Image, pod.Args)
 	}
 	if c := pod.SecurityContext; !c.ReadOnlyRootFilesystem || !c.RunAsNonRoot || c.AllowPrivilegeEscalation || c.SeccompProfile["type"] != "RuntimeDefault" {
@@ -180,7 +180,7 @@ func TestServing(t *testing.T) {
 		t.Fatal("there is no Service")
 	}
 	pod := container(t, objects[len(objects)-1])
-	if want := []string{"run", "--serve-artifacts", "--storage-adv-addr=sane.gitops.svc.cluster.local.", "--a=b"}; !slices.Equal(pod.Args, want) {
+	if want := []string{"run", "--enable-leader-election", "--serve-artifacts", "--storage-adv-addr=sane.gitops.svc.cluster.local.", "--a=b"}; !slices.Equal(pod.Args, want) {
 		t.Errorf("runs %q, want %q", pod.Args, want)
 	}
 	if port := targetPort(t, objects[i]); !pod.listens(port) {
@@ -200,7 +200,7 @@ func TestWeb(t *testing.T) {
 		return objects[i]
 	}
 	pod := container(t, objects[len(objects)-1])
-	if want := []string{"run", "--web-addr=:8090", "--web-external-url=https://sane.example.com", "--a=b"}; !slices.Equal(pod.Args, want) {
+	if want := []string{"run", "--enable-leader-election", "--web-addr=:8090", "--web-external-url=https://sane.example.com", "--a=b"}; !slices.Equal(pod.Args, want) {
 		t.Errorf("runs %q, want %q", pod.Args, want)
 	}
 	if port := targetPort(t, of("Service/gitops/sane-web")); !pod.listens(port) {
