@@ -32,7 +32,6 @@ type scene struct {
 	ns    string
 	git   *gitserver.Server
 	alone bool // the shared controller leaves it alone
-	asked int
 }
 
 // open sets a scene on the shared stage, for a test that runs beside others.
@@ -58,7 +57,7 @@ func need(t *testing.T) {
 	}
 }
 
-var scenes atomic.Int64
+var scenes, asked atomic.Int64
 
 // set sets a scene.
 func set(t *testing.T, on *stage, opts gitserver.Options) *scene {
@@ -174,8 +173,7 @@ func (s *scene) push(files map[string]string) string {
 // it did.
 func (s *scene) ask(id object.ID) string {
 	s.Helper()
-	s.asked++
-	token := fmt.Sprintf("%s-%d", s.ns, s.asked)
+	token := fmt.Sprintf("%s-%d", s.ns, asked.Add(1))
 	s.patch(id, "flux", `{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":"`+token+`"}}}`)
 	return token
 }

@@ -2,7 +2,12 @@ package scenario
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -172,4 +177,40 @@ func (s *scene) notIn(dir, text string) {
 		return nil
 	})
 	s.must(err)
+}
+
+// TestVault: the key of a Secret is kept by Vault, which is asked by a token.
+func TestVault(t *testing.T) {
+	s := open(t)
+	dataKey := bytes.Repeat([]byte("kms.yaml 0123456789abcdef0123456789abcdef"), 2)[:32] // as its generator chose it
+	vault := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct{ Ciphertext string }
+		_ = json.NewDecoder(r.Body).Decode(&in) // if it is anything else, it says nothing
+		if r.URL.Path != "/v1/transit/decrypt/first" || r.Header.Get("X-Vault-Token") != "hvs.hunter3" || in.Ciphertext != "vault:v1:ENC" {
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, `{"errors":["permission denied"]}`)
+			return
+		}
+		fmt.Fprintf(w, `{"data":{"plaintext":%q}}`, base64.StdEncoding.EncodeToString(dataKey))
+	}))
+	t.Cleanup(vault.Close)
+	before, rest, ok := strings.Cut(s.sops("kms.yaml"), "    kms:\n")
+	_, after, ok2 := strings.Cut(rest, "    lastmodified:")
+	if !ok || !ok2 {
+		t.Fatal("kms.yaml is not what it was")
+	}
+	doc := before + "    hc_vault: [{vault_address: '" + vault.URL + "', engine_path: transit, key_name: first, enc: 'vault:v1:ENC'}]\n    lastmodified:" + after
+	rev := s.commit(map[string]string{"s.yaml": doc})
+	s.secret("keys", map[string]string{"sops.vault-token": "hvs.hunter4"})
+	s.feed()
+	s.unit("apps", "targetNamespace: $NS", "decryption: {provider: sops, secretRef: {name: keys}}")
+	s.refused(s.unitID("apps"), "BuildFailed", "s.yaml: decrypt: ", "permission denied")
+	s.secret("keys", map[string]string{"sops.vault-token": "hvs.hunter3"})
+	s.ready("apps", rev)
+	s.has(s.id(secrets, "db"), "aHVudGVyMg==", "data", "password")
+	for _, secret := range []string{"hunter3", "hunter4"} {
+		if said := sane.says(secret); len(said) > 0 {
+			t.Errorf("the log tells a secret: %s", said)
+		}
+	}
 }
