@@ -1,6 +1,7 @@
 package web
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -34,8 +35,15 @@ func TestFleetWeight(t *testing.T) {
 	for _, path := range []string{"/static/sane.css", "/static/unit.css", "/static/sane.js", "/static/mark.svg"} {
 		assets += len(b.get(path, "Accept-Encoding", "gzip").body)
 	}
-	for _, path := range fleets {
+	b.get("/")
+	b.get("/sources")
+	asked := len(st.world.Calls())
+	for _, path := range append(slices.Clone(fleets), "/sources", "/sources?sort=users&group=namespace") {
 		a := b.get(path, "Accept-Encoding", "gzip")
+		if n := len(st.world.Calls()); n != asked { // all that they show is at hand, and so are rights
+			t.Errorf("%s asks the API server %d times", path, n-asked)
+			asked = n
+		}
 		if sum := assets + len(a.body); a.status != 200 || sum > 200<<10 {
 			t.Errorf("%s: %d, %d bytes", path, a.status, sum)
 		}
