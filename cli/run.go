@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/sane-gitops/sane/delay"
 	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/engine"
 	"github.com/sane-gitops/sane/object"
@@ -200,22 +201,22 @@ func tuneGC(ctx context.Context) {
 }
 
 // tidy gives memory back when nothing is to be done, until ctx is done: what
-// was needed to bring up many units is not needed to watch over them.
+// was needed to bring up many units is not needed to watch over them. It takes
+// time to give and to take again, so it is done after much work only.
 func (r *daemon) tidy(ctx context.Context) {
+	const much = 64 << 20 // bytes that were allocated since it was last done
 	use := []metrics.Sample{
 		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
-		{Name: "/memory/classes/heap/unused:bytes"}, {Name: "/gc/heap/live:bytes"},
+		{Name: "/memory/classes/heap/unused:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/allocs:bytes"},
 	}
-	for {
-		select {
-		case <-time.After(5 * time.Second):
-		case <-ctx.Done():
-			return
-		}
+	var done uint64
+	for delay.For(ctx, 5*time.Second) {
 		metrics.Read(use)
 		held := use[0].Value.Uint64() + use[1].Value.Uint64() + use[2].Value.Uint64()
-		if r.busy() == 0 && held > use[3].Value.Uint64()+spare/2 {
+		work := use[4].Value.Uint64()
+		if r.busy() == 0 && work-done > much && held > use[3].Value.Uint64()+spare/2 {
 			debug.FreeOSMemory()
+			done = work
 		}
 	}
 }

@@ -64,11 +64,12 @@ const (
 // explain finds out why objects are not healthy, and words it anew. It is for
 // when somebody is about to be told.
 func (r *run) explain(ctx context.Context) {
-	found := make(map[object.ID]finding)
-	defer func() { r.k.causes = found }()
 	if len(r.sick) == 0 || r.st.Err == nil && r.st.Ended.Sub(r.k.since) < min(ill, r.u.Timeout) {
+		r.k.causes = nil
 		return
 	}
+	found := make(map[object.ID]finding)
+	defer func() { r.k.causes = found }()
 	ctx, cancel := context.WithTimeout(ctx, lookingFor)
 	defer cancel()
 	for i := range r.sick {

@@ -39,7 +39,7 @@ type Config struct {
 // the next one. Anything else may be secret as well: Dir must be private.
 type Keeper struct {
 	renderer Renderer
-	version  string
+	version  sum // of the renderers
 	log      *slog.Logger
 	store    store
 	seal     seal
@@ -84,7 +84,7 @@ type broken struct {
 func NewKeeper(r Renderer, c Config) (*Keeper, error) {
 	k := &Keeper{
 		renderer: r,
-		version:  cmp.Or(c.Version, programVersion()),
+		version:  sha256.Sum256([]byte(cmp.Or(c.Version, programVersion()))),
 		log:      cmp.Or(c.Log, slog.Default()),
 		bad:      make(map[string]broken),
 		uses:     make(map[sum]int),
@@ -275,5 +275,5 @@ func (k *Keeper) recipe(r Recipe) sum {
 	if err != nil {
 		panic(err) // a Recipe has a JSON form
 	}
-	return sha256.Sum256(append(data, k.version...))
+	return sha256.Sum256(append(data, k.version[:]...))
 }

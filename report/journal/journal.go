@@ -31,7 +31,7 @@ type Config struct {
 // goroutines at once.
 type Journal struct {
 	c       Config
-	queue   chan report.Event
+	queue   chan *report.Event
 	dropped atomic.Int64
 	missed  int64         // of those, since the last that was written; of Run's goroutine
 	broken  chan *store   // has the one that a reader has found damaged
@@ -89,7 +89,7 @@ func Open(c Config) (*Journal, error) {
 		return nil, err
 	}
 	return &Journal{
-		c: c, store: s, queue: make(chan report.Event, c.Queue),
+		c: c, store: s, queue: make(chan *report.Event, c.Queue),
 		broken: make(chan *store, 1), renewed: make(chan struct{}, 1), turned: make(chan struct{}),
 	}, nil
 }
@@ -110,7 +110,7 @@ func (j *Journal) Report(e report.Event) {
 		return
 	}
 	select {
-	case j.queue <- e:
+	case j.queue <- &e:
 	default:
 		j.dropped.Add(1)
 	}
@@ -127,14 +127,14 @@ func (j *Journal) Run(ctx context.Context) error {
 	for {
 		select {
 		case e := <-j.queue:
-			j.take(e)
+			j.take(*e)
 		case <-due.C:
 			due.Reset(j.trim())
 		case bad := <-j.broken:
 			j.renew(bad)
 		case <-ctx.Done():
 			for late := time.Now().Add(grace); len(j.queue) > 0 && time.Now().Before(late); {
-				j.take(<-j.queue)
+				j.take(*<-j.queue)
 			}
 			return nil
 		}
@@ -148,7 +148,7 @@ const grace = 5 * time.Second
 func (j *Journal) take(e report.Event) {
 	events := []report.Event{e}
 	for len(events) < batch && len(j.queue) > 0 {
-		events = append(events, <-j.queue)
+		events = append(events, *<-j.queue)
 	}
 	var all []Entry
 	for _, e := range events {

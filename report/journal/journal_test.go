@@ -452,7 +452,7 @@ func BenchmarkTell(b *testing.B) {
 	for i := range b.N {
 		j.Report(told(i, "shop", fmt.Sprint("web-", i%100), report.Facts{Kind: report.Applied}, "Deployment/shop/web configured"))
 		if i%500 == 499 {
-			j.take(<-j.queue)
+			j.take(*<-j.queue)
 		}
 	}
 }
