@@ -39,6 +39,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,6 +53,7 @@ import (
 	"github.com/sane-gitops/sane/fault"
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/source/shared"
+	"github.com/sane-gitops/sane/source/web"
 )
 
 // A Config says where a Source keeps its mirrors and how much it may use.
@@ -110,6 +112,7 @@ type Source struct {
 	trees   *cache
 	lists   *shared.Answers[[]byte] // of refs, by remote and scope
 	tokens  tokens
+	clients web.Pool[*http.Client]
 	alias   string // the URL by which clouds know a repository, for tests
 
 	ctx  context.Context // ends with Close
@@ -131,9 +134,10 @@ type remote struct {
 	place place     // without its secrets
 	used  time.Time // guarded by the source's mu
 
-	mu     sync.Mutex
-	scope  scope // the most that was ever asked for
-	polite bool  // waits to be asked for a password, because the server redirects
+	mu      sync.Mutex
+	scope   scope // the most that was ever asked for
+	polite  bool  // waits to be asked for a password, because the server redirects
+	dialect spoken
 }
 
 // New returns a Source that keeps its mirrors in c.Dir. It fails if another
@@ -199,6 +203,7 @@ func (s *Source) Close() error {
 	s.mu.Unlock()
 	s.lists.Close()
 	s.work.Wait()
+	s.clients.Close()
 	for _, m := range mirrors {
 		m.close()
 	}

@@ -35,6 +35,19 @@ func (r *remote) question(sc scope) string { return r.key + "/" + strconv.Itoa(i
 
 // lsRemote makes the request.
 func (s *Source) lsRemote(ctx context.Context, r *remote, p place, sc scope) ([]byte, error) {
+	out, ok := s.listQuickly(ctx, r, p, sc)
+	var err error
+	if !ok {
+		out, err = s.listByGit(ctx, r, p, sc)
+	}
+	if err == nil && len(out) == 0 && sc < all {
+		return s.lsRemote(ctx, r, p, all) // no branch does not mean empty
+	}
+	return out, err
+}
+
+// listByGit has git list the refs.
+func (s *Source) listByGit(ctx context.Context, r *remote, p place, sc scope) ([]byte, error) {
 	args := []string{"ls-remote", "--quiet"}
 	if sc < all {
 		args = append(args, "--heads")
@@ -42,11 +55,7 @@ func (s *Source) lsRemote(ctx context.Context, r *remote, p place, sc scope) ([]
 	if sc == tags {
 		args = append(args, "--tags")
 	}
-	out, err := s.ask(ctx, r, p, append(args, "--", p.url)...)
-	if err == nil && len(out) == 0 && sc < all {
-		return s.lsRemote(ctx, r, p, all) // no branch does not mean empty
-	}
-	return out, err
+	return s.ask(ctx, r, p, append(args, "--", p.url)...)
 }
 
 // errSlow is why a request that took too long is given up.
