@@ -74,6 +74,60 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
+// Whatever a status says that revisions were is what they are said to have been,
+// and telling it again changes nothing.
+func FuzzRecallRevision(f *testing.F) {
+	sum := strings.Repeat("1f", 20)
+	for _, name := range []string{
+		"main@sha1:" + sum, "sha1:" + sum, "refs/pull/1/head@sha1:" + sum, "refs/tags/v1^{}@sha1:" + sum, "v1@sha256:" + sum + strings.Repeat("0", 24),
+		"sha256:" + sum, "main/" + sum, "a@b@sha1:x", "@", "@@", "", "--upload-pack=x@sha1:y", "\x00@\n", "\xff@sha1:\xff",
+	} {
+		f.Add(name, "main@sha1:"+sum)
+	}
+	now := time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
+	d := flux.New(flux.Config{})
+	f.Fuzz(func(t *testing.T, name, other string) {
+		is := func(what string, r source.Revision, want string) {
+			if r.Name != want || r.IsZero() != (want == "") || !strings.HasSuffix(want, string(r.Digest)) {
+				t.Errorf("%s is %+v, want %q", what, r, want)
+			}
+		}
+		at := func(kind string, group string, spec, status map[string]any) object.Object {
+			status["conditions"] = []any{map[string]any{"type": "Ready", "status": "True", "reason": "Succeeded", "message": "", "lastTransitionTime": "2026-09-01T12:00:00Z"}}
+			return object.Of(map[string]any{
+				"apiVersion": group + ".toolkit.fluxcd.io/v1", "kind": kind, "metadata": map[string]any{"name": "x", "namespace": "y"}, "spec": spec, "status": status,
+			})
+		}
+		ks := at("Kustomization", "kustomize", map[string]any{"interval": "1m", "prune": true, "sourceRef": map[string]any{"kind": "GitRepository", "name": "x"}},
+			map[string]any{"lastAppliedRevision": name, "lastAttemptedRevision": other})
+		st := d.RecallUnit(ks)
+		is("what was applied", st.Applied, name)
+		is("what was attempted", st.Attempted, other)
+		asked, err := d.Read(ks, objects{})
+		must(t, err)
+		for _, u := range asked.Units {
+			told, _ := d.TellUnit(ks, u, st, st, now)
+			if again := d.RecallUnit(told); again.Applied != st.Applied || again.Attempted != st.Attempted {
+				t.Errorf("%s is told as %s", ks.JSON(), told.JSON())
+			}
+		}
+		repo := at("GitRepository", "source", map[string]any{"interval": "1m", "url": "https://example.com/x"},
+			map[string]any{"artifact": map[string]any{"revision": name, "digest": other}})
+		is("the artifact", d.RecallFeed(repo).Revision, name)
+		asked, err = d.Read(repo, objects{})
+		must(t, err)
+		for _, feed := range asked.Feeds {
+			was := d.RecallFeed(repo)
+			told, _ := d.TellFeed(repo, feed, was, was, now)
+			if again := d.RecallFeed(told); again.Revision != was.Revision {
+				t.Errorf("%s is told as %s", repo.JSON(), told.JSON())
+			}
+		}
+		repo = repo.With([]any{map[string]any{"revision": other, "digest": name}}, "status", "includedArtifacts")
+		is("its own part", d.RecallFeed(repo).Own, name)
+	})
+}
+
 // offered reads what somebody else's status offers: it can be asked for, or it
 // is said why not.
 func offered(t *testing.T, d dialect.Dialect, o object.Object) {
