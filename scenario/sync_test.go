@@ -84,7 +84,8 @@ func (s *scene) afterFirst(ks object.Object, rev string) {
 	s.same("finalizers", repo.Finalizers(), "finalizers.fluxcd.io")
 	s.is(repo, rev, "status", "artifact", "revision")
 	s.is(repo, 1, "status", "observedGeneration")
-	for _, f := range []string{"url", "path", "digest", "lastUpdateTime"} {
+	s.is(repo, "", "status", "artifact", "url") // which nobody serves
+	for _, f := range []string{"path", "digest", "lastUpdateTime"} {
 		if text(repo, "status", "artifact", f) == "" {
 			s.Errorf("the artifact has no %s", f)
 		}
