@@ -128,7 +128,7 @@ func (d *Desk) Earlier(o object.Object, said string) (string, error) {
 		if rev == said {
 			return rev, nil
 		}
-		if hexID.MatchString(id) && strings.HasPrefix(rev[strings.LastIndexByte(rev, ':')+1:], id) {
+		if hexID.MatchString(id) && begins(rev, id) {
 			found = append(found, rev)
 		}
 	}
@@ -147,6 +147,33 @@ func (d *Desk) Earlier(o object.Object, said string) (string, error) {
 		all = append(all[:maxSaid:maxSaid], "…")
 	}
 	return "", fmt.Errorf("%q is no revision that its status remembers: %s; any other commit goes by its whole id", said, cmp.Or(strings.Join(all, ", "), "there are none"))
+}
+
+// Meant returns the revision that people mean by a word where any may be meant: one of
+// a unit's history, as it is shown there or by the beginning of its id, or "HEAD~1"
+// for the one before the last; or else the word itself, which is a branch or a commit.
+func Meant(o object.Object, said string) string {
+	all := Revisions(o)
+	if m := nth.FindStringSubmatch(said); m != nil {
+		if n, _ := strconv.Atoi(m[1]); n < len(all) {
+			return all[n]
+		}
+	}
+	var found []string
+	for _, rev := range all {
+		if short := ShortRevision(rev); said == short || strings.HasPrefix(said, short[strings.LastIndexByte(short, ':')+1:]) && begins(rev, said) {
+			found = append(found, rev)
+		}
+	}
+	if len(found) != 1 {
+		return said
+	}
+	return found[0]
+}
+
+// begins reports whether the id of a revision begins so.
+func begins(rev, id string) bool {
+	return strings.HasPrefix(rev[strings.LastIndexByte(rev, ':')+1:], id)
 }
 
 // Revisions returns the revisions that the status of a unit remembers, each once,

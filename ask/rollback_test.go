@@ -42,6 +42,14 @@ func TestEarlier(t *testing.T) {
 			t.Errorf("%q is %q, %v; want %q, %q", x.said, got, err, x.want, x.err)
 		}
 	}
+	for _, x := range []struct{ said, want string }{
+		{"main@sha1:cccc3d2e", c}, {"cccc3d2e", c}, {c[10:], c}, {"cccc3d2e4", c}, {"HEAD~1", b}, {"~2", c},
+		{"cccc", "cccc"}, {"cccc3d2f", "cccc3d2f"}, {"main", "main"}, {"", ""}, {"HEAD~3", "HEAD~3"}, {"previous", "previous"},
+	} {
+		if got := Meant(o, x.said); got != x.want {
+			t.Errorf("where any may be meant, %q is %q; want %q", x.said, got, x.want)
+		}
+	}
 	twins := object.Of(map[string]any{"status": map[string]any{"history": []any{entry(a, "1", true), entry(strings.Replace(a, "3c", "4c", 1), "2", true)}}})
 	if _, err := d.Earlier(twins, "aaaa3d"); err != nil && !strings.Contains(err.Error(), " or ") || err == nil {
 		t.Errorf("one of two that begin alike is meant: %v", err)

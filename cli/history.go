@@ -183,6 +183,7 @@ the cluster counts for nothing; ` + "`sane plan`" + ` compares with that.
 
 The exit status is 0 if nothing differs, 1 if something does, and 2 if that can't be said.`,
 		Example: `  sane diff apps main my-branch
+  sane diff apps 60c2fe93 84321bf8     # two of those that history shows
   sane diff apps 1f0c3d2e4b5a69788796a5b4c3d2e1f00f1e2d3c main`,
 		ValidArgsFunction: d.completeRevisions(2),
 		RunE:              func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
@@ -212,7 +213,7 @@ func (c *comparing) run(ctx context.Context, args []string) error {
 	}
 	r := q.Read(ask.At{})
 	defer r.Close()
-	all, err := r.Compare(ctx, o, args[n], args[n+1])
+	all, err := r.Compare(ctx, o, ask.Meant(o, args[n]), ask.Meant(o, args[n+1]))
 	if err != nil {
 		return fmt.Errorf("diff %s: %w", id, err)
 	}

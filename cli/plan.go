@@ -45,6 +45,9 @@ func planCommand(d *desk) *cobra.Command {
 revision: a line for each object, and then the fields that would differ. Values of
 Secrets are not shown. Nothing is changed.
 
+A revision of the unit's history goes by what 'sane history' shows of it, or by HEAD~1
+for the one before the last there.
+
 Without --path and --to it shows what reconciling now would change. With --from it
 shows what going from that revision to the other would do if the cluster was as the
 first has it, which is what a pull request changes: the cluster is asked for no
@@ -95,6 +98,9 @@ func (p *planning) run(ctx context.Context, args []string) (err error) {
 	wanted, err := p.wanted(ctx, args)
 	if err != nil {
 		return err
+	}
+	for _, o := range wanted { // which have one source, if this says something
+		p.from, p.revision = ask.Meant(o, p.from), ask.Meant(o, p.revision)
 	}
 	p.reading = p.questions(p.at, p.says).Read(ask.At{Dir: p.path, Revision: p.revision})
 	defer p.reading.Close()
