@@ -88,13 +88,14 @@ func unitEvents(t *teller, u unit.Unit, was, st unit.Status) []report.Event {
 	}
 	t.changes(report.Pruned, news, func(done string) bool { return done == "deleted" })
 	t.fights(was, st)
+	asked := st.Token != "" && was.Token != st.Token // somebody waits for an answer, whatever it is
 	switch {
 	case u.Deleting && st.Ready():
-	case st.Ready() && (prev.status != isTrue || was.Applied.Name != st.Applied.Name):
+	case st.Ready() && (prev.status != isTrue || was.Applied.Name != st.Applied.Name || asked):
 		t.about("commit_status", "update")
 		t.tell(settled(was, prev, news), report.Info, v.reason, "Reconciliation finished, next run in "+u.Every.String())
-		t.events[len(t.events)-1].Minor = prev.status == isTrue && !changedAny(news)
-	case v.status == isFalse && (v != prev || was.Attempted.Name != st.Attempted.Name):
+		t.events[len(t.events)-1].Minor = prev.status == isTrue && !changedAny(news) && !asked
+	case v.status == isFalse && (v != prev || was.Attempted.Name != st.Attempted.Name || asked):
 		t.failure(v, st)
 	}
 	return t.events

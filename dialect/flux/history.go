@@ -24,7 +24,7 @@ func (d *draft) history(st unit.Status, v verdict) {
 	if i >= 0 {
 		last = list[i].(map[string]any)
 	}
-	if i == 0 && saysAlready(last, st) {
+	if i == 0 && d.answered(st) && saysAlready(last, st) {
 		return
 	}
 	rest := slices.Clone(list)
@@ -42,6 +42,11 @@ func recorded(st unit.Status, v verdict) bool {
 		return v.over && st.Rendered != "" && v.reason != healthCanceled
 	}
 	return false
+}
+
+// answered reports whether nobody asked for the attempt, or knows what came of it.
+func (d *draft) answered(st unit.Status) bool {
+	return st.Token == "" || text(d.Object, "lastHandledReconcileAt") == st.Token
 }
 
 // saysAlready reports whether nothing has happened since the entry was
