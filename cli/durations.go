@@ -9,21 +9,21 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/sane-gitops/sane/unit"
+	"github.com/sane-gitops/sane/object"
 )
 
-// durations is Flux's histogram of how long each unit took. There are as many
-// series as units, so it keeps no more of each than its counts; the library's
+// durations is Flux's histogram of how long each custom resource took. There are as
+// many series as resources, so it keeps no more of each than its counts; the library's
 // own histograms take some kilobytes each.
 type durations struct {
 	desc   *prometheus.Desc
 	bounds []float64 // in seconds
 
-	mu    sync.Mutex
-	units map[unique.Handle[unit.Name]]*taken // guarded by mu
+	mu  sync.Mutex
+	all map[unique.Handle[object.ID]]*taken // guarded by mu
 }
 
-// taken is what is known of one unit.
+// taken is what is known of one resource.
 type taken struct {
 	sum    float64
 	counts [11]uint32 // by the first bound that is not exceeded; the last is for the rest
@@ -32,22 +32,22 @@ type taken struct {
 func newDurations() *durations {
 	return &durations{
 		desc: prometheus.NewDesc("gotk_reconcile_duration_seconds",
-			"How long it took to bring a unit, or to find out that nothing was to be done.",
+			"How long it took to see to a source or a unit, or to find out that nothing was to be done.",
 			[]string{"kind", "name", "namespace"}, nil),
 		bounds: prometheus.ExponentialBucketsRange(10e-3, 1800, 10),
-		units:  make(map[unique.Handle[unit.Name]]*taken),
+		all:    make(map[unique.Handle[object.ID]]*taken),
 	}
 }
 
-func (d *durations) observe(u unit.Name, took time.Duration) {
+func (d *durations) observe(id object.ID, took time.Duration) {
 	n, _ := slices.BinarySearch(d.bounds, took.Seconds())
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	at := unique.Make(u)
-	t := d.units[at]
+	at := unique.Make(id)
+	t := d.all[at]
 	if t == nil {
 		t = new(taken)
-		d.units[at] = t
+		d.all[at] = t
 	}
 	t.counts[n]++
 	t.sum += took.Seconds()
@@ -59,8 +59,8 @@ func (d *durations) Describe(ch chan<- *prometheus.Desc) { ch <- d.desc }
 // Collect implements prometheus.Collector.
 func (d *durations) Collect(ch chan<- prometheus.Metric) {
 	d.mu.Lock()
-	all := make(map[unit.Name]taken, len(d.units))
-	for u, t := range maps.All(d.units) {
+	all := make(map[object.ID]taken, len(d.all))
+	for u, t := range maps.All(d.all) {
 		all[u.Value()] = *t
 	}
 	d.mu.Unlock()

@@ -3,12 +3,14 @@ package cli
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/unit"
 )
 
@@ -19,6 +21,12 @@ type meters struct {
 	requests *prometheus.CounterVec
 	waited   *prometheus.HistogramVec
 	renders  prometheus.Counter
+
+	// By the names of controller-runtime, which dashboards for Flux know.
+	looks, failures *prometheus.CounterVec
+	times           *prometheus.HistogramVec
+
+	tokens *prometheus.CounterVec
 }
 
 // newMeters returns meters of nothing yet; busy is asked how much there is to do.
@@ -40,7 +48,24 @@ func newMeters(busy func() float64) *meters {
 			Help: "Units that had to be rendered anew.",
 		}),
 	}
-	m.all.MustRegister(m.took, m.requests, m.waited, m.renders,
+	m.looks = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "controller_runtime_reconcile_total",
+		Help: "How often sources and units were seen to, by what came of it: error, or requeue_after where they are looked at again after a while.",
+	}, []string{"controller", "result"})
+	m.failures = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "controller_runtime_reconcile_errors_total",
+		Help: "How often that failed.",
+	}, []string{"controller"})
+	m.times = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "controller_runtime_reconcile_time_seconds",
+		Help:    "How long that took.",
+		Buckets: []float64{.005, .01, .05, .1, .5, 1, 5, 10, 30, 60},
+	}, []string{"controller"})
+	m.tokens = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gotk_token_cache_events_total",
+		Help: "Tokens of service accounts and clouds that were wanted: cache_hit if they were remembered, or else cache_miss.",
+	}, []string{"event_type"})
+	m.all.MustRegister(m.took, m.requests, m.waited, m.renders, m.looks, m.failures, m.times, m.tokens,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "sane_queue_length",
@@ -49,8 +74,31 @@ func newMeters(busy func() float64) *meters {
 	return m
 }
 
-func (m *meters) kept(u unit.Name, d time.Duration) {
-	m.took.observe(u, d)
+func (m *meters) seenTo(id object.ID, d time.Duration, failed bool) {
+	m.took.observe(id, d)
+	controller, result := strings.ToLower(id.Kind.Name), "requeue_after"
+	if failed {
+		result = "error"
+		m.failures.WithLabelValues(controller).Inc()
+	}
+	m.looks.WithLabelValues(controller, result).Inc()
+	m.times.WithLabelValues(controller).Observe(d.Seconds())
+}
+
+func (m *meters) token(known bool) {
+	event := "cache_miss"
+	if known {
+		event = "cache_hit"
+	}
+	m.tokens.WithLabelValues(event).Inc()
+}
+
+// remembers begins to tell how many tokens an office remembers.
+func (m *meters) remembers(count func() int) {
+	_ = m.all.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "gotk_token_cached_items",
+		Help: "Tokens of service accounts and clouds that are remembered.",
+	}, func() float64 { return float64(count()) }))
 }
 
 func (m *meters) rendered(unit.Name) { m.renders.Inc() }

@@ -57,6 +57,10 @@ type Dial struct {
 
 	Tokens    int           // of service accounts and clouds, how many to remember; 0 means a hundred, less means none
 	TokensFor time.Duration // how long at most; 0 means an hour
+
+	// Token is told whether a token that is wanted was remembered. nil means that
+	// nobody wants to know.
+	Token func(known bool)
 }
 
 // A Place is a cluster and how it was reached.

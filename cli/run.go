@@ -237,10 +237,13 @@ func (r *daemon) serve(ctx context.Context) (err error) {
 	r.counts = newMeters(r.busy)
 	place, err := r.Connect(Dial{
 		Kubeconfig: r.kubeconfig, Context: r.context, Log: r.log, Observe: r.counts.request,
-		Tokens: cmp.Or(r.tokens, -1), TokensFor: r.tokensFor,
+		Tokens: cmp.Or(r.tokens, -1), TokensFor: r.tokensFor, Token: r.counts.token,
 	})
 	if err != nil {
 		return err
+	}
+	if place.Office != nil {
+		r.counts.remembers(place.Office.Remembered)
 	}
 	place.Namespace = cmp.Or(r.namespace, os.Getenv("RUNTIME_NAMESPACE"), place.Namespace, "flux-system")
 	forget, err := r.past.open(r.dir, r.log)
@@ -393,7 +396,7 @@ func (r *daemon) keep(ctx context.Context, place *Place, says dialect.Dialect) (
 		Dir:   filepath.Join(r.dir, "units"),
 		Units: r.units, Feeds: r.feeds, Applies: r.applies,
 		Jitter: cmp.Or(r.jitter, -1), RetryMin: r.retryMin, RetryMax: r.retryMax,
-		Over: r.over, Kept: r.counts.kept, Rendered: r.counts.rendered, Log: r.log,
+		Over: r.over, Took: r.counts.seenTo, Rendered: r.counts.rendered, Log: r.log,
 	}
 	if c.Selected, err = r.selected(); err != nil {
 		return err

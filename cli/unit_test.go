@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/sane-gitops/sane/object"
-	"github.com/sane-gitops/sane/unit"
 )
 
 // A table is as wide as it needs to be, grows, and paints cells without
@@ -86,13 +85,23 @@ func TestPages(t *testing.T) {
 	if code, why := get(r.healthPages(), "/readyz"); code != 503 || !strings.Contains(why, "does not lead") {
 		t.Errorf("readyz answers %d, %q while another has the artifacts", code, why)
 	}
-	r.counts.kept(unit.Name{Kind: object.Kind{Name: "Kustomization"}, Namespace: "ns", Name: "web"}, time.Second)
+	r.counts.seenTo(object.ID{Kind: object.Kind{Name: "Kustomization"}, Namespace: "ns", Name: "web"}, time.Second, false)
+	r.counts.seenTo(object.ID{Kind: object.Kind{Name: "GitRepository"}, Namespace: "ns", Name: "apps"}, time.Millisecond, true)
+	r.counts.token(true)
+	r.counts.remembers(func() int { return 3 })
 	r.counts.request("apply", "deployments.apps", 200, time.Millisecond)
 	_, page := get(r.metricsPages(), "/metrics")
 	for _, line := range []string{
 		`gotk_reconcile_duration_seconds_bucket{kind="Kustomization",name="web",namespace="ns",le="0.01"} 0`,
 		`gotk_reconcile_duration_seconds_bucket{kind="Kustomization",name="web",namespace="ns",le="+Inf"} 1`,
 		`gotk_reconcile_duration_seconds_sum{kind="Kustomization",name="web",namespace="ns"} 1`,
+		`gotk_reconcile_duration_seconds_count{kind="GitRepository",name="apps",namespace="ns"} 1`,
+		`controller_runtime_reconcile_total{controller="kustomization",result="requeue_after"} 1`,
+		`controller_runtime_reconcile_total{controller="gitrepository",result="error"} 1`,
+		`controller_runtime_reconcile_errors_total{controller="gitrepository"} 1`,
+		`controller_runtime_reconcile_time_seconds_count{controller="gitrepository"} 1`,
+		`gotk_token_cache_events_total{event_type="cache_hit"} 1`,
+		`gotk_token_cached_items 3`,
 		`sane_api_requests_total{code="200",resource="deployments.apps",verb="apply"} 1`,
 		`sane_queue_length 0`,
 		`go_goroutines `,

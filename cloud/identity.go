@@ -48,6 +48,10 @@ type OfficeConfig struct {
 	Most time.Duration    // for how long to remember one; 0 means an hour
 	Now  func() time.Time // nil means time.Now
 
+	// Heard is told whether a token that is wanted was remembered. nil means that
+	// nobody wants to know.
+	Heard func(known bool)
+
 	Env       func(name string) string // a variable of the environment; nil means os.Getenv
 	Own       string                   // the file with the token of the service account that we run as; "" means a pod's
 	Transport http.RoundTripper        // by which all is asked; nil means [Transport], and what is on this machine directly
@@ -86,7 +90,15 @@ func NewOffice(c OfficeConfig) *Office {
 	}}
 }
 
-func till[T any](c OfficeConfig) Tokens[T] { return Tokens[T]{Max: c.Max, Most: c.Most, Now: c.Now} }
+func till[T any](c OfficeConfig) Tokens[T] {
+	return Tokens[T]{Max: c.Max, Most: c.Most, Now: c.Now, Heard: c.Heard}
+}
+
+// Remembered returns how many tokens are remembered, of all sorts.
+func (o *Office) Remembered() int {
+	t := o.tills
+	return t.accounts.Len() + t.keys.Len() + t.bearers.Len() + t.logins.Len() + t.spots.Len()
+}
 
 // By returns an office that goes to clouds by a proxy, and shares what it gets
 // with o. "" means the way in which o goes.

@@ -14,6 +14,10 @@ type Tokens[T any] struct {
 	Most time.Duration    // for how long to remember one; 0 means an hour
 	Now  func() time.Time // nil means time.Now
 
+	// Heard is told of each Get whether what it wants was known. nil means that
+	// nobody wants to know.
+	Heard func(known bool)
+
 	mu  sync.Mutex
 	all map[string]*kept[T] // guarded by mu
 }
@@ -49,7 +53,11 @@ func (t *Tokens[T]) Get(ctx context.Context, key string, ask func(context.Contex
 		return none, context.Cause(ctx)
 	}
 	now := t.now()
-	if k.has && now.Before(k.until.Add(-k.until.Sub(k.from)/5)) {
+	known := k.has && now.Before(k.until.Add(-k.until.Sub(k.from)/5))
+	if t.Heard != nil {
+		t.Heard(known)
+	}
+	if known {
 		return k.value, nil
 	}
 	value, until, err := ask(ctx)
@@ -85,6 +93,13 @@ func (t *Tokens[T]) Forget(key string) {
 		<-k.turn
 	default: // there will be another
 	}
+}
+
+// Len returns how many are remembered.
+func (t *Tokens[T]) Len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.all)
 }
 
 // of returns what is kept by a key. Of too many it lets go of the one that was

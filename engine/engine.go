@@ -60,9 +60,10 @@ type Config struct {
 
 	Namespace string // of the dialect's objects; "" means all
 
-	// Kept is told how long it took to bring a unit, or to find out that
-	// nothing was to be done. nil means that nobody wants to know.
-	Kept func(unit.Name, time.Duration)
+	// Took is told how long it took to see to what a custom resource asks for, or
+	// to find out that nothing was to be done, and whether that failed. nil means
+	// that nobody wants to know.
+	Took func(id object.ID, took time.Duration, failed bool)
 
 	// Rendered is told of each unit that had to be rendered anew. nil means
 	// that nobody wants to know.

@@ -72,6 +72,7 @@ func (e *Engine) followFeeds(ctx context.Context) {
 
 // follow looks at a feed's source once and returns when to look again.
 func (e *Engine) follow(ctx context.Context, name source.FeedName) time.Time {
+	began := e.now()
 	e.mu.Lock()
 	f := e.feeds[name]
 	if f == nil {
@@ -121,6 +122,7 @@ func (e *Engine) follow(ctx context.Context, name source.FeedName) time.Time {
 	if ctx.Err() != nil {
 		return time.Time{}
 	}
+	e.took(now.by, began, st.Err)
 	e.tellFeed(ctx, now, st)
 	return due
 }

@@ -222,10 +222,15 @@ func (e *Engine) keep(ctx context.Context, name unit.Name) (time.Time, priority)
 	if ctx.Err() != nil {
 		return time.Time{}, unchanged // what was begun is taken up after the restart
 	}
-	if e.c.Kept != nil {
-		e.c.Kept(name, e.now().Sub(began))
-	}
+	e.took(r.k.by, began, r.st.Err)
 	return r.conclude(ctx)
+}
+
+// took takes note of what was done for a custom resource since began.
+func (e *Engine) took(id object.ID, began time.Time, err error) {
+	if e.c.Took != nil {
+		e.c.Took(id, e.now().Sub(began), err != nil)
+	}
 }
 
 // awaitKinds has the unit queued when a kind may be served that was not.

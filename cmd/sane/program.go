@@ -80,7 +80,7 @@ func connect(d cli.Dial) (*cli.Place, error) {
 	if err != nil {
 		return nil, err
 	}
-	office := cloud.NewOffice(cloud.OfficeConfig{Account: c.AccountToken, Max: d.Tokens, Most: d.TokensFor})
+	office := cloud.NewOffice(cloud.OfficeConfig{Account: c.AccountToken, Max: d.Tokens, Most: d.TokensFor, Heard: d.Token})
 	return &cli.Place{
 		Cluster: c, Namespace: namespace, Kind: c.Kind, Version: c.Version, Review: c.Review, Office: office,
 		Remote: func(at unit.Place) (cluster.Cluster, error) {
