@@ -27,7 +27,8 @@ const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
 // TakeOver returns a JSON patch for o that gives the fields of all managers
 // that are to be taken over (see [TakenOver]) to ours, so that our next apply decides on them,
-// and whether there are any. The patch is void if o has changed meanwhile.
+// and whether there are any. It takes away what kubectl and Flux's first version
+// have noted on o. The patch is void if o has changed meanwhile.
 func TakeOver(o object.Object, ours string, over ...string) (patch []byte, needed bool, err error) {
 	v, _ := o.Get("metadata", "managedFields")
 	list, _ := v.([]any)
@@ -44,9 +45,15 @@ func TakeOver(o object.Object, ours string, over ...string) (patch []byte, neede
 		{"replace", "/metadata/managedFields", append(rest, mine)},
 		{"replace", "/metadata/resourceVersion", o.ResourceVersion()},
 	}
-	if o.Annotation(lastApplied) != "" {
-		ops = append(ops, op{"remove", "/metadata/annotations/" + strings.ReplaceAll(lastApplied, "/", "~1"), nil})
+	leave := func(where string, has map[string]string, names ...string) {
+		for _, name := range names {
+			if _, ok := has[name]; ok {
+				ops = append(ops, op{"remove", "/metadata/" + where + "/" + strings.ReplaceAll(name, "/", "~1"), nil})
+			}
+		}
 	}
+	leave("annotations", o.Annotations(), lastApplied, "kustomize.toolkit.fluxcd.io/checksum", "fluxcd.io/sync-checksum")
+	leave("labels", o.Labels(), "fluxcd.io/sync-gc-mark")
 	patch, err = json.Marshal(ops)
 	return patch, err == nil, err
 }

@@ -2,9 +2,11 @@
 package plan
 
 import (
+	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -283,9 +285,53 @@ func defined(o object.Object) object.Kind {
 // Normal returns o in the form in which the server keeps it, where it would
 // keep another than the one that was applied: a Secret's stringData become data.
 func Normal(o object.Object) object.Object {
-	if o.ID().Kind != (object.Kind{Name: "Secret"}) {
+	switch o.ID().Kind {
+	case object.Kind{Name: "Secret"}:
+		return encoded(o)
+	case object.Kind{Group: "apiextensions.k8s.io", Name: "CustomResourceDefinition"}:
+		return withoutBadCA(o)
+	case object.Kind{Group: "autoscaling", Name: "HorizontalPodAutoscaler"}:
+		return withoutDoubles(o)
+	}
+	return o
+}
+
+// withoutBadCA returns a definition without a caBundle that holds no certificates,
+// which stands where something in the cluster is to put the right one: the server
+// would refuse it.
+func withoutBadCA(o object.Object) object.Object {
+	path := []string{"spec", "conversion", "webhook", "clientConfig", "caBundle"}
+	v, ok := o.Get(path...)
+	if !ok {
 		return o
 	}
+	text, _ := v.(string)
+	data, err := base64.StdEncoding.DecodeString(text)
+	if err == nil && x509.NewCertPool().AppendCertsFromPEM(data) {
+		return o
+	}
+	return o.Without(path...)
+}
+
+// withoutDoubles returns an autoscaler with each of its metrics once: the server
+// takes them all, and applies them as one the next time.
+func withoutDoubles(o object.Object) object.Object {
+	v, _ := o.Get("spec", "metrics")
+	list, _ := v.([]any)
+	var once []any
+	for _, m := range list {
+		if !slices.ContainsFunc(once, func(n any) bool { return reflect.DeepEqual(m, n) }) {
+			once = append(once, m)
+		}
+	}
+	if len(once) == len(list) {
+		return o
+	}
+	return o.With(once, "spec", "metrics")
+}
+
+// encoded returns a Secret with all that it holds in data.
+func encoded(o object.Object) object.Object {
 	v, _ := o.Get("stringData")
 	plain, _ := v.(map[string]any)
 	if plain == nil {

@@ -1,7 +1,13 @@
 package plan
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -216,6 +222,75 @@ func TestNormal(t *testing.T) {
 	}
 	if _, there := s.Get("stringData"); !there {
 		t.Error("Normal changed its argument")
+	}
+}
+
+// What the server would refuse, or would take in another form than it is asked in,
+// is not sent to it.
+func TestNormalKinds(t *testing.T) {
+	for _, tt := range []struct{ name, object, want string }{
+		{"no certificate", converted("Cg=="), converted("")},
+		{"no base64", converted("?"), converted("")},
+		{"a certificate", converted(certificate), converted(certificate)},
+		{"metrics twice", autoscaler("cpu", "memory", "cpu"), autoscaler("cpu", "memory")},
+		{"metrics once", autoscaler("cpu", "memory"), autoscaler("cpu", "memory")},
+		{"no metrics", autoscaler(), autoscaler()},
+	} {
+		all, err := object.Parse([]byte(tt.object + "\n---\n" + tt.want))
+		if err != nil {
+			t.Fatal(tt.name, err)
+		}
+		if got, want := string(Normal(all[0]).JSON()), string(all[1].JSON()); got != want {
+			t.Errorf("%s: got %s\nwant %s", tt.name, got, want)
+		}
+	}
+}
+
+func converted(ca string) string {
+	if ca != "" {
+		ca = "caBundle: '" + ca + "'"
+	}
+	return "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: x.example.com}, " +
+		"spec: {conversion: {strategy: Webhook, webhook: {clientConfig: {" + ca + "}}}}}"
+}
+
+func autoscaler(resources ...string) string {
+	var metrics []string
+	for _, r := range resources {
+		metrics = append(metrics, "{type: Resource, resource: {name: "+r+"}}")
+	}
+	return "{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: x, namespace: a}, spec: {metrics: [" + strings.Join(metrics, ", ") + "]}}"
+}
+
+// certificate is one of nobody's, in PEM and base64.
+var certificate = func() string {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	return base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}()
+
+// With the fields that kubectl left goes what it noted, and what Flux's first
+// version did.
+func TestTakeOverNotes(t *testing.T) {
+	o := parse("ConfigMap/a/x")[0].With("7", "metadata", "resourceVersion").
+		With([]any{map[string]any{"manager": "kubectl", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": map[string]any{}}}, "metadata", "managedFields").
+		WithAnnotations(map[string]string{"kustomize.toolkit.fluxcd.io/checksum": "1", "mine": "2", "kubectl.kubernetes.io/last-applied-configuration": "3"}).
+		WithLabels(map[string]string{"fluxcd.io/sync-gc-mark": "sha256.x", "mine": "4"})
+	patch, _, err := TakeOver(o, "us")
+	for _, want := range []string{"annotations/kubectl.kubernetes.io~1last-applied", "annotations/kustomize.toolkit.fluxcd.io~1checksum", "labels/fluxcd.io~1sync-gc-mark"} {
+		if err != nil || !strings.Contains(string(patch), `{"op":"remove","path":"/metadata/`+want) {
+			t.Errorf("%s stays: %s, %v", want, patch, err)
+		}
+	}
+	if strings.Count(string(patch), "remove") != 3 {
+		t.Errorf("more goes than that: %s", patch)
 	}
 }
 
