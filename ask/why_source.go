@@ -33,9 +33,10 @@ func (d *Desk) Standing(ctx context.Context, o object.Object) *Answer {
 	return w.answer
 }
 
-// usersOf returns the units of a source, and the sources that include it.
+// usersOf returns the sources that include a source, and its units, those first
+// that are not well: there may be hundreds of the others.
 func (w *asking) usersOf(ctx context.Context, name source.FeedName) []string {
-	var out []string
+	var includes, unwell, well []string
 	units, err := w.all(ctx, w.Language.Units())
 	feeds, err2 := w.all(ctx, w.Language.Feeds())
 	if err = errors.Join(err, err2); err != nil {
@@ -48,16 +49,22 @@ func (w *asking) usersOf(ctx context.Context, name source.FeedName) []string {
 		}
 		for _, u := range asked.Units {
 			if u.Source == name {
-				out = append(out, o.ID().String()+": "+w.unitState(o).Says)
+				state := w.unitState(o)
+				says := o.ID().String() + ": " + state.Says
+				if state.Well {
+					well = append(well, says)
+				} else {
+					unwell = append(unwell, says)
+				}
 			}
 		}
 		for _, f := range asked.Feeds {
 			if slices.ContainsFunc(f.Include, func(i source.Include) bool { return i.Feed == name }) {
-				out = append(out, o.ID().String()+" includes it")
+				includes = append(includes, o.ID().String()+" includes it")
 			}
 		}
 	}
-	return out
+	return slices.Concat(includes, unwell, well)
 }
 
 func feedName(o object.Object) source.FeedName {

@@ -26,7 +26,7 @@ type asking struct {
 const (
 	maxLines  = 20
 	maxFields = 20
-	maxUsers  = 50
+	maxUsers  = 20
 )
 
 func whyCommand(d *desk) *cobra.Command {
