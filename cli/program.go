@@ -131,7 +131,11 @@ type Equipment struct {
 	Dir    string // for mirrors and kept results; belongs to one process at a time
 	Quiet  bool   // tell nobody what happens
 	Events string // the address to post events to; "" means none
-	Log    *slog.Logger
+
+	// Algorithms that SSH may use; nil means those that it uses anyway.
+	KeyExchange, HostKey []string
+
+	Log *slog.Logger
 }
 
 // Gear is what it takes to keep units.

@@ -47,6 +47,7 @@ type daemon struct {
 	tokens         int
 	tokensFor      time.Duration
 	gates          map[string]string
+	kex, hostKeys  []string
 
 	jitter             int
 	retryMin, retryMax time.Duration
@@ -103,6 +104,8 @@ func (r *daemon) flags(cmd *cobra.Command) {
 	f.StringVar(&r.early, "custom-apply-stage-kinds", "", "`KINDS` to be applied and waited for before most others: rbac.authorization.k8s.io/Role,example.com/Widget")
 	f.StringToStringVar(&r.gates, "feature-gates", nil, "Flux's feature gates, such as ExternalArtifact=true")
 	f.StringVar(&r.ageSecret, "sops-age-secret", "", "`NAME` of a Secret beside us ($RUNTIME_NAMESPACE) with age keys, for Kustomizations with decryption and no secretRef")
+	f.StringSliceVar(&r.kex, "ssh-kex-algos", nil, "`ALGORITHMS` by which SSH may agree on keys (default those of ssh)")
+	f.StringSliceVar(&r.hostKeys, "ssh-hostkey-algos", nil, "`ALGORITHMS` of keys that SSH may know hosts by (default those of ssh)")
 	r.offer.flags(f)
 	r.front.flags(f)
 	r.past.flags(f)
@@ -379,7 +382,7 @@ func (r *daemon) selected() (func(map[string]string) bool, error) {
 
 // keep keeps units until ctx is done.
 func (r *daemon) keep(ctx context.Context, place *Place, says dialect.Dialect) (err error) {
-	gear, err := r.Equip(place, Equipment{Dir: r.dir, Events: r.events, Log: r.log})
+	gear, err := r.Equip(place, Equipment{Dir: r.dir, Events: r.events, KeyExchange: r.kex, HostKey: r.hostKeys, Log: r.log})
 	if err != nil {
 		return err
 	}

@@ -38,12 +38,12 @@ func (r *run) unwell() bool {
 		}
 	}
 	switch {
-	case len(failed) > 0:
+	case len(failed) > 0 && (r.tooLate || !r.u.Patient):
 		return r.fail(fmt.Errorf("%w: %s", unit.ErrHealth, strings.Join(failed, "; ")))
 	case r.tooLate:
 		return r.fail(fmt.Errorf("%w: timeout after %s waiting for %s", unit.ErrHealth, r.u.Timeout, strings.Join(waits, "; ")))
 	}
-	return r.wait(unit.OnHealth, "%s", strings.Join(waits, "; "))
+	return r.wait(unit.OnHealth, "%s", strings.Join(append(failed, waits...), "; "))
 }
 
 // A finding is the cause that was found for an ailment.

@@ -264,6 +264,7 @@ func oneLine(s string) string { return strings.ReplaceAll(s, "\n", " | ") }
 //	withdraw FEED                 somebody else has none any more
 //	publish [MESSAGE]             restart, and let others have what feeds hold; with a message that fails
 //	wait DURATION
+//	gate NAME                     restart with one of Flux's feature gates
 //	guard                         restarts the engine so that it holds surprising deletions
 //	approve NAME                  approves what a Kustomization holds
 //	config NAME KEY=VALUE...      a ConfigMap beside the units
@@ -352,6 +353,11 @@ func (p *play) do(line string) {
 		p.check(err)
 		p.rest()
 		<-time.After(d)
+	case "gate":
+		p.rest()
+		p.stop()
+		p.speaks.Gates = map[string]bool{args[0]: true}
+		p.start()
 	case "guard":
 		p.rest()
 		p.stop()

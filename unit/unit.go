@@ -44,9 +44,10 @@ type Unit struct {
 	After      []Name        // units that must be ready first
 	Gates      []Gate        // when some of these are ready
 
-	Wait   bool          // for all that was applied to be healthy
-	Checks []object.ID   // what else must be healthy, if Wait is not set
-	Rules  []health.Rule // by which that is judged, beside those that everybody knows
+	Wait    bool          // for all that was applied to be healthy
+	Checks  []object.ID   // what else must be healthy, if Wait is not set
+	Patient bool          // what has failed may recover until Timeout
+	Rules   []health.Rule // by which that is judged, beside those that everybody knows
 
 	Every   time.Duration // how often to check when nothing is known to have changed
 	Retry   time.Duration // how soon to try again after a failure; 0 means Every

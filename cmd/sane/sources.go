@@ -22,7 +22,7 @@ func sources(p *cli.Place, e cli.Equipment) (map[string]source.Source, func() er
 	if err != nil {
 		return nil, nil, err
 	}
-	repos, err := git.New(git.Config{Dir: filepath.Join(e.Dir, "git"), Office: p.Office, Tunnel: []string{self, tunnelCommand}, Log: e.Log})
+	repos, err := git.New(git.Config{Dir: filepath.Join(e.Dir, "git"), Office: p.Office, Ciphers: git.Ciphers{KeyExchange: e.KeyExchange, HostKey: e.HostKey}, Tunnel: []string{self, tunnelCommand}, Log: e.Log})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -12,6 +12,7 @@ const (
 	externalArtifacts  = "ExternalArtifact"
 	additiveReadyExprs = "AdditiveCELDependencyCheck" // dependsOn[].readyExpr beside the usual check, not in its place
 	strictVariables    = "StrictPostBuildSubstitutions"
+	patientChecks      = "DisableFailFastBehavior"     // what has failed may recover until time is up
 	workloadIdentity   = "ObjectLevelWorkloadIdentity" // service accounts that objects name get tokens
 )
 
@@ -26,11 +27,11 @@ var gates = map[string]gate{
 	additiveReadyExprs:               {},
 	strictVariables:                  {usual: true},
 	workloadIdentity:                 {},
+	patientChecks:                    {},
 	"CacheSecretsAndConfigMaps":      {instead: "what is referred to is watched, and no more"},
 	"CancelHealthCheckOnNewRevision": {instead: "a new revision always goes first"},
 	"DirectSourceFetch":              {instead: "sources are watched"},
 	"DisableConfigWatchers":          {instead: "only what is referred to is watched"},
-	"DisableFailFastBehavior":        {instead: "all that has failed is told at once"},
 	"DisableStatusPollerCache":       {usual: true, instead: "nothing is polled"},
 	"GroupChangeLog":                 {instead: "changes are told together"},
 	"MigrateAPIVersion":              {instead: "inventories name kinds without regard to their version"},

@@ -67,7 +67,7 @@ func (f flux) read(u *unit.Unit, ks kustomizev1.Kustomization) {
 			u.Gates = append(u.Gates, unit.Gate{After: after, Expr: dep.ReadyExpr, Also: f.on(additiveReadyExprs)})
 		}
 	}
-	u.Wait = spec.Wait
+	u.Wait, u.Patient = spec.Wait, f.on(patientChecks)
 	for _, c := range spec.HealthCheckExprs {
 		u.Rules = append(u.Rules, rule(c))
 	}

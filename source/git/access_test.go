@@ -58,6 +58,30 @@ func TestPromisesSSH(t *testing.T) {
 	sourcetest.Run(t, src, at, publisher(t, s.Repos))
 }
 
+// Only algorithms that are allowed are used, where somebody says which.
+func TestCiphers(t *testing.T) {
+	t.Parallel()
+	s := sshd(t)
+	if _, err := s.Commit("app.git", "main", "x", map[string]string{"a": "1"}); err != nil {
+		t.Fatal(err)
+	}
+	at := source.Remote{URL: s.URL("app.git"), Access: source.Access{Identity: s.Identity, KnownHosts: s.KnownHosts}}
+	for _, tt := range []struct {
+		may Ciphers
+		ok  bool
+	}{
+		{Ciphers{KeyExchange: []string{"curve25519-sha256", "ecdh-sha2-nistp256"}, HostKey: []string{"ssh-ed25519"}}, true},
+		{Ciphers{HostKey: []string{"ssh-rsa-cert-v01@openssh.com"}}, false},
+		{Ciphers{KeyExchange: []string{"diffie-hellman-group1-sha1"}}, false},
+		{Ciphers{KeyExchange: []string{"no-such-thing"}}, false},
+	} {
+		src := open(t, Config{Dir: t.TempDir(), Fresh: -1, Ciphers: tt.may})
+		if _, err := src.Resolve(t.Context(), at, source.Ref{Branch: "main"}); (err == nil) != tt.ok {
+			t.Errorf("%v: %v", tt.may, err)
+		}
+	}
+}
+
 func TestSSHAccess(t *testing.T) {
 	t.Parallel()
 	s := sshd(t)

@@ -66,10 +66,29 @@ type Config struct {
 	CacheBytes int64            // for parsed trees of all mirrors; 0 means 16 MiB
 	MaxFile    int64            // bytes of the largest file that is read; 0 means 32 MiB
 	AllowFile  bool             // allow file:// URLs, for tests
+	Ciphers    Ciphers          // that SSH may use
 	Office     *cloud.Office    // by which identities of clouds get in; nil means by the environment alone
 	Tunnel     []string         // the command of a process that calls Tunnel; nil means that ssh can't go by proxies
 	Log        *slog.Logger     // nil means no log
 	Now        func() time.Time // nil means time.Now
+}
+
+// Ciphers are names of algorithms, as ssh knows them. nil means those that ssh uses
+// if nobody says anything.
+type Ciphers struct {
+	KeyExchange []string
+	HostKey     []string
+}
+
+// options returns what ssh is told of them.
+func (c Ciphers) options() (all []string) {
+	if len(c.KeyExchange) > 0 {
+		all = append(all, "KexAlgorithms="+strings.Join(c.KeyExchange, ","))
+	}
+	if len(c.HostKey) > 0 {
+		all = append(all, "HostKeyAlgorithms="+strings.Join(c.HostKey, ","))
+	}
+	return all
 }
 
 func (c Config) withDefaults() Config {

@@ -178,7 +178,7 @@ func (s *Source) errand(p place, polite bool) (*errand, error) {
 	var err error
 	switch p.scheme {
 	case "ssh":
-		if err = p.ssh(e, s.temp); err == nil && p.access.Proxy != "" {
+		if err = p.ssh(e, s.temp, s.Ciphers); err == nil && p.access.Proxy != "" {
 			err = p.tunnel(e, s.Tunnel)
 		}
 	case "http", "https":
@@ -272,7 +272,7 @@ func systemCAs() []byte {
 	return nil
 }
 
-func (p place) ssh(e *errand, temp string) error {
+func (p place) ssh(e *errand, temp string, may Ciphers) error {
 	a := p.access
 	if len(a.Identity) == 0 {
 		return &failure{text: "an SSH identity is required", kind: source.ErrAuth}
@@ -299,12 +299,12 @@ func (p place) ssh(e *errand, temp string) error {
 	}
 	seconds := strconv.Itoa(max(1, int(p.timeout/time.Second)))
 	e.ssh = []string{"ssh", "-F", "/dev/null"}
-	for _, o := range []string{
-		"BatchMode=" + batch, "NumberOfPasswordPrompts=1", "PreferredAuthentications=publickey",
-		"IdentitiesOnly=yes", "IdentityAgent=none", "IdentityFile=" + key,
-		"StrictHostKeyChecking=yes", "UserKnownHostsFile=" + known, "GlobalKnownHostsFile=/dev/null",
-		"UpdateHostKeys=no", "ControlMaster=no", "ForwardAgent=no", "ConnectTimeout=" + seconds, "LogLevel=ERROR",
-	} {
+	for _, o := range append(may.options(),
+		"BatchMode="+batch, "NumberOfPasswordPrompts=1", "PreferredAuthentications=publickey",
+		"IdentitiesOnly=yes", "IdentityAgent=none", "IdentityFile="+key,
+		"StrictHostKeyChecking=yes", "UserKnownHostsFile="+known, "GlobalKnownHostsFile=/dev/null",
+		"UpdateHostKeys=no", "ControlMaster=no", "ForwardAgent=no", "ConnectTimeout="+seconds, "LogLevel=ERROR",
+	) {
 		e.ssh = append(e.ssh, "-o", quoted(o))
 	}
 	e.env = append(e.env, "GIT_SSH_VARIANT=ssh")
