@@ -229,6 +229,9 @@ func (s *Server) goBack(ctx context.Context, v *viewer, o object.Object, rev str
 			return err
 		}
 		defer back()
+		if home.Feed.Remote.Proof != nil && !repo.Signs(ctx) {
+			return &refusal{http.StatusConflict, "Its source takes signed commits only, and yours would not be signed: git config --global commit.gpgsign true, with a key that the source knows."}
+		}
 		d.Cluster = s.c.Cluster // as for any plan, of which only what the viewer may get is shown
 		reading := d.Read(ask.At{})
 		defer reading.Close()

@@ -278,6 +278,27 @@ func TestRollBackRefused(t *testing.T) {
 	}
 }
 
+// Where a source takes signed commits only, whoever would sign goes back, and nobody
+// else does.
+func TestRollBackSigned(t *testing.T) {
+	p := shopWithPast(t, gitserver.Options{})
+	src := sourceBody("shop", "apps", says("Ready", "True", "Succeeded", "stored artifact"))
+	spec := src["spec"].(map[string]any)
+	spec["url"], spec["verify"] = p.URL("apps"), map[string]any{"mode": "HEAD", "secretRef": map[string]any{"name": "keys"}}
+	p.apply(src)
+	b := p.insider()
+	b.get(webUnit+"/rolled?"+query("to", p.first())).has(t, "takes signed commits only", "commit.gpgsign true", "!Make the commit and push it")
+	if a := p.roll(b, "sha1:0"); a.status != http.StatusConflict || p.git("rev-parse", "main") != p.ids[1] {
+		t.Error(a)
+	}
+	config := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(config, []byte("[user]\nname = Ada\nemail = ada@example.com\n[commit]\ngpgsign = true\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GIT_CONFIG_GLOBAL", config)
+	b.get(webUnit+"/rolled?"+query("to", p.first())).has(t, "!takes signed commits only", "Make the commit and push it")
+}
+
 func TestLooksOfRollBack(t *testing.T) {
 	p := shopWithPast(t, gitserver.Options{})
 	p.looked(browser.Start(t), map[string]string{"rollback": webUnit + "/rollback?" + query("to", p.first())})

@@ -234,7 +234,7 @@ func (s *Server) commitLog(w http.ResponseWriter, r *http.Request, v *viewer, o 
 	if r.FormValue("all") != "" {
 		q.Most = maxEntries
 	}
-	if err := s.fillLog(r.Context(), v, o, q, p); errors.Is(err, ask.ErrNoHistory) {
+	if err := s.fillLog(r.Context(), v, o, q, r.FormValue("at"), p); errors.Is(err, ask.ErrNoHistory) {
 		p.None = true
 	} else if err != nil {
 		p.Err = plainly(err)
@@ -242,7 +242,8 @@ func (s *Server) commitLog(w http.ResponseWriter, r *http.Request, v *viewer, o 
 	return s.show(w, r, v, "commits", frame{Title: "Commits of " + o.Name(), Section: "sources", Main: p})
 }
 
-func (s *Server) fillLog(ctx context.Context, v *viewer, o object.Object, q source.Query, p *logPage) error {
+// fillLog fills in a log that goes back to the entry of a key, if it is not too far.
+func (s *Server) fillLog(ctx context.Context, v *viewer, o object.Object, q source.Query, key string, p *logPage) error {
 	rows, _, err := s.visible(ctx, v, false)
 	if err != nil {
 		return err
@@ -257,6 +258,11 @@ func (s *Server) fillLog(ctx context.Context, v *viewer, o object.Object, q sour
 		reading := d.Read(ask.At{Revision: rev})
 		defer reading.Close()
 		log, err := reading.History(ctx, feedName(o.ID()), q)
+		wanted := func(e source.Entry) bool { return entryKey(string(e.ID)) == key }
+		if err == nil && key != "" && log.More && q.Most < maxEntries && !slices.ContainsFunc(log.Entries, wanted) {
+			q.Most = maxEntries
+			log, err = reading.History(ctx, feedName(o.ID()), q)
+		}
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/internal/browser"
@@ -79,7 +80,38 @@ func TestSource(t *testing.T) {
 	b.get(appsSource+"/log?path=docs").has(t, "only words", "!newest", `value="docs"`)
 
 	// Who wrote a revision leads to where it is one of many.
-	b.get(webUnit+"/commit?"+query("revision", oldRev)).has(t, `href="`+appsSource+`/log#c-`+oldCommit[:12]+`"`)
+	b.get(webUnit+"/commit?"+query("revision", oldRev)).has(t, `href="`+appsSource+`/log?at=c-`+oldCommit[:12]+`#c-`+oldCommit[:12]+`"`)
+}
+
+// A commit that is linked to is in the log, though it is older than the first that are
+// shown.
+func TestOldCommit(t *testing.T) {
+	st := shop(t, nil)
+	long := &longHistory{trees: trees{oldCommit: manifests(2, "web:1", "x", "")}}
+	gear, err := st.c.Equip()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gear.Sources = map[string]source.Source{"git": long}
+	st.c.Equip = func() (*ask.Gear, error) { return gear, nil }
+	b := st.insider()
+	b.get(appsSource+"/log").has(t, "commit 0.", "commit 29.", "!commit 30.", "Show more")
+	b.get(appsSource+"/log?at=c-"+long.id(3)[:12]).has(t, "commit 3.", "!commit 30.", "Show more")
+	b.get(appsSource+"/log?at=c-"+long.id(321)[:12]).has(t, "commit 0.", "commit 321.", `id="c-`+long.id(321)[:12]+`"`)
+	b.get(appsSource+"/log?at=c-nonsense").has(t, "commit 499.", "!commit 500.", "there are older ones")
+}
+
+// A longHistory is of a source with a thousand commits.
+type longHistory struct{ trees }
+
+func (longHistory) id(n int) string { return fmt.Sprintf("%08x%032x", n+0xabc00000, n) }
+
+func (l *longHistory) History(_ context.Context, _ source.Remote, _ source.Ref, _ source.Revision, q source.Query) (source.Log, error) {
+	log := source.Log{Looked: q.Most, More: true}
+	for n := range q.Most {
+		log.Entries = append(log.Entries, source.Entry{ID: digest.Digest("sha1:" + l.id(n)), Commit: source.Commit{Author: "Ada", Subject: fmt.Sprintf("commit %d.", n)}})
+	}
+	return log, nil
 }
 
 func TestRightsOfASource(t *testing.T) {

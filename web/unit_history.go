@@ -156,7 +156,7 @@ func (s *Server) lineOf(c *source.Commit, of source.FeedName, rev string) commit
 		return commitLine{}
 	}
 	at := s.address(object.ID{Kind: s.kindNamed(of.Kind), Namespace: of.Namespace, Name: of.Name})
-	return commitLine{Commit: c, When: s.when(c.When), URL: at + "/log#" + entryKey(rev)}
+	return commitLine{Commit: c, When: s.when(c.When), URL: at + "/log?" + query("at", entryKey(rev)) + "#" + entryKey(rev)}
 }
 
 // commit shows who made a revision, and what they called it.

@@ -53,6 +53,7 @@ func (f flux) letIn(feed *source.Feed, repo sourcev1.GitRepository, at *url.URL,
 		if keys, err = secretOf(repo.Namespace, &v.SecretRef, r); err != nil {
 			return err
 		}
+		feed.Remote.Proof = &source.Proof{Method: string(v.GetMode())} // there is one, whatever else can't be read
 	}
 	feed.Remote.URL = bare(at)
 	if feed.Err = login.fits(repo.Spec.Provider, at); feed.Err != nil {
@@ -69,7 +70,10 @@ func (f flux) letIn(feed *source.Feed, repo sourcev1.GitRepository, at *url.URL,
 	if feed.Remote.Access.Proxy, feed.Err = way.proxy(); feed.Err != nil {
 		return nil
 	}
-	feed.Remote.Proof, feed.Err = proofOf(repo.Spec, keys)
+	proof, err := proofOf(repo.Spec, keys)
+	if feed.Err = err; err == nil {
+		feed.Remote.Proof = proof
+	}
 	return nil
 }
 
