@@ -182,9 +182,9 @@ func beThrifty(ctx context.Context) {
 // How much garbage there may be: much in proportion while little is alive, since
 // collecting then frees next to nothing, and little once it is much.
 const (
-	spare   = 24 << 20 // bytes of garbage that are always all right
+	spare   = 20 << 20 // bytes of garbage that are always all right
 	thrifty = 40       // percent of what is alive that always are
-	lavish  = 400      // percent of what is alive that never are
+	lavish  = 150      // percent of what is alive that never are
 )
 
 // tuneGC says after each collection when the next one is due, until ctx is done.
