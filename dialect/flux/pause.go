@@ -20,21 +20,24 @@ const (
 )
 
 func (f flux) Pause(o object.Object) dialect.Pause {
-	v, _ := o.Get("spec", "suspend")
+	v, said := o.Get("spec", "suspend")
+	if !said {
+		return dialect.Pause{} // and there is nobody who has
+	}
 	on, _ := v.(bool)
 	who, since := diff.Owner(o, "spec", "suspend")
 	p := dialect.Pause{On: on, By: who, Since: since}
 	if !on {
 		return p
 	}
-	said := func(key string) string {
+	note := func(key string) string {
 		if _, at := diff.Owner(o, "metadata", "annotations", key); at.Before(since) {
 			return ""
 		}
 		return o.Annotation(key)
 	}
-	p.By, p.Why = cmp.Or(said(suspendedBy), p.By), said(suspendReason)
-	if until := parseStamp(said(suspendUntil)); until.After(since) { // or else it has been suspended since
+	p.By, p.Why = cmp.Or(note(suspendedBy), p.By), note(suspendReason)
+	if until := parseStamp(note(suspendUntil)); until.After(since) { // or else it has been suspended since
 		p.Until = until
 	}
 	return p
