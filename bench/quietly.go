@@ -127,12 +127,9 @@ func idle(ctx context.Context, s *stage) (o Outcome, err error) {
 	o.use("idle", u)
 	requests := u.Requests.Where(func(r Request) bool { return about(r) || aboutUnits(r) })
 	o.Rows = []Row{
-		{Workload: "idle", What: "requests but watches and leases", Measured: Quantity{float64(requests.Count(anyRequest)), Count}, Goal: none},
 		{Workload: "idle", What: "CPU of a core", Measured: Quantity{100 * u.Controller / u.Seconds, Percent}, Goal: Goal{"< 1 %", 1}},
 	}
-	if u.Told >= 0 {
-		o.Rows = append(o.Rows, Row{Workload: "idle", What: "requests that the controller counts itself", Measured: Quantity{u.Told, Count}, Goal: none})
-	}
+	o.counted("idle", "requests but watches and leases", float64(requests.Count(anyRequest)), u.Told, 0)
 	o.note("for %s; requests: %s", s.Idle, requests)
 	return o, nil
 }

@@ -28,9 +28,14 @@ const perUnit = 4
 // Kubernetes' own controllers do with Deployments and Services goes by PUT or
 // concerns the status, which no GitOps controller does to them.
 func about(r Request) bool {
-	switch r.Resource {
+	return managedResource(r.Resource) && r.Verb != "WATCH" && r.Verb != "PUT" && r.Subresource == ""
+}
+
+// managedResource reports whether units have objects of a resource.
+func managedResource(name string) bool {
+	switch name {
 	case "deployments.apps", "serviceaccounts", "services", "ingresses.networking.k8s.io":
-		return r.Verb != "WATCH" && r.Verb != "PUT" && r.Subresource == ""
+		return true
 	}
 	return false
 }

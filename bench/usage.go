@@ -13,6 +13,7 @@ type Usage struct {
 	Bench      float64  // CPU seconds of this program, which has to share the machine
 	Requests   Requests // to the API server by all others than us; watches are counted when they end
 	Told       float64  // requests that the controller itself counts, without watches and leases; -1 if it does not tell
+	ToldAbout  float64  // those of them that are about managed objects; -1 if it does not tell
 	Peak       Memory   // of the controller
 	Renders    float64  // that the controller counts; -1 if it does not tell
 }
@@ -22,7 +23,8 @@ type span struct {
 	s                     *stage
 	before                reading
 	own                   Requests
-	told, renders         float64
+	told, toldAbout       float64
+	renders               float64
 	began                 time.Time
 	controller, ourselves time.Duration
 }
@@ -34,7 +36,7 @@ func (s *stage) begin(ctx context.Context) (*span, error) {
 	if b.before, err = read(ctx, s.kube); err != nil {
 		return nil, err
 	}
-	b.told, b.renders = s.told(ctx), s.renders(ctx)
+	b.told, b.toldAbout, b.renders = s.told(ctx, nil), s.told(ctx, managedResource), s.renders(ctx)
 	s.sampler.reset()
 	b.own = s.ownRequests()
 	b.controller, b.ourselves, b.began = s.cpu(), ownCPU(), time.Now()
@@ -49,7 +51,8 @@ func (b *span) end(ctx context.Context, last time.Time) (Usage, error) {
 		Controller: (s.cpu() - b.controller).Seconds(),
 		Bench:      (ownCPU() - b.ourselves).Seconds(),
 		Peak:       s.sampler.reset(),
-		Told:       since(b.told, s.told(ctx)), Renders: since(b.renders, s.renders(ctx)),
+		Told:       since(b.told, s.told(ctx, nil)), ToldAbout: since(b.toldAbout, s.told(ctx, managedResource)),
+		Renders: since(b.renders, s.renders(ctx)),
 	}
 	own := s.ownRequests().Minus(b.own)
 	after, err := read(ctx, s.kube)
@@ -66,10 +69,11 @@ func since(a, b float64) float64 {
 }
 
 // told returns how many requests the controller says that it has made, without
-// watches and leases; -1 if it does not say.
-func (s *stage) told(ctx context.Context) float64 {
+// watches and leases, about some resources or (nil) about any; -1 if it does not say.
+func (s *stage) told(ctx context.Context, of func(resource string) bool) float64 {
 	n, ok := s.controller.sum(ctx, "sane_api_requests_total", func(m metric) bool {
-		return m.labels["verb"] != "watch" && m.labels["resource"] != "leases.coordination.k8s.io"
+		resource := m.labels["resource"]
+		return m.labels["verb"] != "watch" && resource != "leases.coordination.k8s.io" && (of == nil || of(resource))
 	})
 	if !ok {
 		return -1
