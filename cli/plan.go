@@ -99,12 +99,29 @@ func (p *planning) run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, o := range wanted { // which have one source, if this says something
-		p.from, p.revision = ask.Meant(o, p.from), ask.Meant(o, p.revision)
+	if p.from, err = meant(wanted, p.from); err != nil {
+		return err
+	}
+	if p.revision, err = meant(wanted, p.revision); err != nil {
+		return err
 	}
 	p.reading = p.questions(p.at, p.says).Read(ask.At{Dir: p.path, Revision: p.revision})
 	defer p.reading.Close()
 	return p.show(ctx, wanted)
+}
+
+// meant returns the revision that a word means to each of several units.
+func meant(units []object.Object, said string) (string, error) {
+	rev := said
+	for i, o := range units {
+		switch own := ask.Meant(o, said); {
+		case i == 0:
+			rev = own
+		case own != rev:
+			return "", fmt.Errorf("plan: %s is %s to %s and %s to %s: name one unit, or a revision", said, rev, units[0], own, o)
+		}
+	}
+	return rev, nil
 }
 
 // wanted returns the objects of the units that args name.

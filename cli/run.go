@@ -64,6 +64,7 @@ type daemon struct {
 
 	level, encoding string
 
+	whole  []object.Kind // that would be kept if no flag said which
 	counts *meters
 	log    *slog.Logger
 	engine atomic.Pointer[engine.Engine] // nil while another process leads
@@ -310,10 +311,21 @@ func (r *daemon) speech(pages *pages, namespace string) (dialect.Dialect, error)
 			return nil, fmt.Errorf("--feature-gates %s=%s: want true or false", name, v)
 		}
 	}
-	return r.Dialect(Speech{
+	speech := Speech{
 		NoCrossNamespace: r.noCross, DefaultServiceAccount: r.account, Guard: r.guard != "off", Controllers: r.controllers,
 		Gates: gates, Early: early, ArtifactBase: base, AgeSecret: age, KubeconfigAccount: r.kubeAccount, DecryptionAccount: r.keyAccount, VaultConfigMap: vaults, Log: r.log,
-	})
+	}
+	says, err := r.Dialect(speech)
+	if err != nil {
+		return nil, err
+	}
+	speech.Controllers, speech.Log = nil, slog.New(slog.DiscardHandler)
+	whole, err := r.Dialect(speech)
+	if err != nil {
+		return nil, err
+	}
+	r.whole = kept(whole)
+	return says, nil
 }
 
 // kindsIn reads a list of kinds such as "Service,apps/Deployment".
@@ -336,7 +348,7 @@ func kindsIn(list string) ([]object.Kind, error) {
 func (r *daemon) lead(ctx context.Context, place *Place, says dialect.Dialect) error {
 	host, _ := os.Hostname()
 	l := r.lease
-	l.Namespace, l.Name, l.Identity = place.Namespace, r.leaseName(), fmt.Sprintf("%s_%d_%d", host, os.Getpid(), r.now().UnixNano())
+	l.Namespace, l.Name, l.Identity = place.Namespace, leaseName(r.selector, kept(says), r.whole), fmt.Sprintf("%s_%d_%d", host, os.Getpid(), r.now().UnixNano())
 	r.log.Info("waiting to lead", "lease", l.Namespace+"/"+l.Name)
 	var kept error
 	stop := func() {}
@@ -354,18 +366,31 @@ func (r *daemon) lead(ctx context.Context, place *Place, says dialect.Dialect) e
 	return cmp.Or(kept, err)
 }
 
-// leaseName is that of all processes that would keep the same objects.
-func (r *daemon) leaseName() string {
-	which := r.selector
-	if len(r.controllers) > 0 {
-		work := slices.Clone(r.controllers)
-		slices.Sort(work)
-		which += "\n" + strings.ToLower(strings.Join(slices.Compact(work), ","))
+// leaseName is that of all processes that would keep the same objects: those of some
+// labels and kinds, of all the kinds that there are.
+func leaseName(selector string, kinds, all []object.Kind) string {
+	which := selector
+	if work := spelled(kinds); work != spelled(all) {
+		which += "\n" + work
 	}
 	if which == "" {
 		return "sane-leader"
 	}
 	return "sane-leader-" + shortSum(which)
+}
+
+func spelled(kinds []object.Kind) string {
+	var names []string
+	for _, k := range kinds {
+		names = append(names, k.String())
+	}
+	slices.Sort(names)
+	return strings.Join(names, ",")
+}
+
+// kept returns the kinds that a dialect keeps itself.
+func kept(says dialect.Dialect) []object.Kind {
+	return slices.DeleteFunc(slices.Clone(says.Kinds()), says.Foreign)
 }
 
 // selected returns which objects are kept, by their labels; nil means all.

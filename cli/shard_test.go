@@ -1,22 +1,26 @@
 package cli
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/sane-gitops/sane/object"
+)
 
 // Processes that keep the same objects share a lease, and no others.
 func TestLeaseName(t *testing.T) {
-	name := func(selector string, controllers ...string) string {
-		return (&daemon{selector: selector, controllers: controllers}).leaseName()
-	}
+	git, bucket, unit := object.Kind{Name: "GitRepository"}, object.Kind{Name: "Bucket"}, object.Kind{Name: "Kustomization"}
+	all := []object.Kind{git, bucket, unit}
+	name := func(selector string, kinds ...object.Kind) string { return leaseName(selector, kinds, all) }
 	seen := make(map[string]bool)
 	for _, n := range []string{
-		name(""), name("a=b"), name("!a"), name("", "source"), name("", "kustomize"), name("a=b", "source"), name("", "Bucket", "GitRepository"),
+		name("", all...), name("a=b", all...), name("!a", all...), name("", git, bucket), name("", unit), name("a=b", unit), name("", git),
 	} {
 		if seen[n] {
 			t.Errorf("%s is the lease of two", n)
 		}
 		seen[n] = true
 	}
-	if name("") != "sane-leader" || name("", "bucket", "gitrepository") != name("", "GitRepository", "Bucket") {
+	if name("", unit, git, bucket) != "sane-leader" || name("", bucket, git) != name("", git, bucket) {
 		t.Error("it is not one lease")
 	}
 }

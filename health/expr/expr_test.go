@@ -70,6 +70,22 @@ func TestOf(t *testing.T) {
 	}
 }
 
+// TestManagedFields sees that expressions may ask who owns what, though an object
+// that was read has that as JSON.
+func TestManagedFields(t *testing.T) {
+	o, err := object.FromJSON([]byte(`{"apiVersion":"example.com/v1","kind":"Widget","metadata":{"name":"w","managedFields":[{"manager":"m","fieldsV1":{"f:spec":{"f:a":{}}}}]},"status":{}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := expr.New([]health.Rule{{Kind: widget, Current: "metadata.managedFields.exists(f, 'f:a' in f.fieldsV1['f:spec'])"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := j.Of(o); v.Status != health.Healthy {
+		t.Errorf("%s: %s", v.Status, v.Why)
+	}
+}
+
 func TestNobodyRules(t *testing.T) {
 	j, err := expr.New(nil)
 	if err != nil || j.Covers(widget) {

@@ -100,7 +100,7 @@ func (j *Judge) Of(o object.Object) health.Verdict {
 		return health.Verdict{Status: health.Progressing, Why: "its controller has not seen its newest generation"}
 	}
 	for _, t := range r {
-		is, err := t.holds(o.Body())
+		is, err := t.holds(o.WithFields().Body())
 		if err != nil {
 			return health.Verdict{Status: health.Unknown, Why: err.Error()}
 		}
@@ -149,5 +149,5 @@ func NewGate(text string) (*Gate, error) {
 // Open reports whether the condition is met. That it can't be told, for
 // instance since a field is not there, is an error.
 func (g *Gate) Open(self, dep object.Object) (bool, error) {
-	return g.holds(map[string]any{"self": self.Body(), "dep": dep.Body()})
+	return g.holds(map[string]any{"self": self.WithFields().Body(), "dep": dep.WithFields().Body()})
 }

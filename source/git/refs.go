@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sane-gitops/sane/source"
 	"github.com/sane-gitops/sane/source/web"
@@ -22,7 +23,7 @@ import (
 // that does not let us in included, is left to git, whose errors people know.
 func (s *Source) listQuickly(ctx context.Context, r *remote, p place, sc scope) ([]byte, bool) {
 	r.mu.Lock()
-	dialect, skip := r.dialect, r.polite || r.dialect.unknown
+	dialect, skip := r.dialect, r.polite || s.Now().Before(r.dialect.later)
 	r.mu.Unlock()
 	if skip || p.scheme != "http" && p.scheme != "https" || p.access.Proxy == "" && proxied() {
 		return nil, false
@@ -35,22 +36,25 @@ func (s *Source) listQuickly(ctx context.Context, r *remote, p place, sc scope) 
 	if err != nil {
 		return nil, false
 	}
-	q := query{ctx, client, p}
+	some, cancel := context.WithTimeout(ctx, p.timeout/3) // the rest is git's, which may get in where we don't
+	defer cancel()
+	q := query{some, client, p}
 	if !dialect.known {
-		if dialect, err = q.dialect(); err != nil {
-			return nil, false
-		}
+		dialect, err = q.dialect()
 	}
 	var refs []byte
-	if !dialect.unknown {
+	if err == nil && dialect.known {
 		if refs, err = q.refs(dialect, sc); err != nil {
 			dialect = spoken{} // it may be another server by now
 		}
 	}
+	if some.Err() != nil || err == nil && !dialect.known {
+		dialect.later = s.Now().Add(time.Hour)
+	}
 	r.mu.Lock()
 	r.dialect = dialect
 	r.mu.Unlock()
-	return refs, dialect.known && !dialect.unknown
+	return refs, err == nil && dialect.known
 }
 
 // proxied reports whether our own environment names a proxy. Go and git do not
@@ -74,9 +78,9 @@ func (s *Source) webClient(p place) (*http.Client, error) {
 
 // spoken is what is known of how a server speaks.
 type spoken struct {
-	known   bool
-	unknown bool   // it has another protocol than version 2
-	format  string // of its object ids, if it says so
+	known  bool      // that it has version 2
+	format string    // of its object ids, if it says so
+	later  time.Time // when to ask again, if it has not, or does not answer us
 }
 
 // A query asks the server at a place.
@@ -106,14 +110,13 @@ func (q query) dialect() (d spoken, err error) {
 		lines = lines[2:]
 	}
 	if len(lines) == 0 || strings.TrimSuffix(lines[0], "\n") != "version 2" {
-		return spoken{known: true, unknown: true}, nil
+		return d, nil
 	}
-	d.known, d.unknown = true, true
 	for _, line := range lines[1:] {
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
 		switch name {
 		case "ls-refs":
-			d.unknown = false
+			d.known = true
 		case "object-format":
 			d.format = value
 		}

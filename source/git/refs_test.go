@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sane-gitops/sane/internal/gitserver"
 	"github.com/sane-gitops/sane/source"
@@ -114,6 +115,31 @@ func TestListOnce(t *testing.T) {
 	look()
 	if n := look(); n != 1 {
 		t.Errorf("a server of the old protocol takes %d requests; want 1, of git", n)
+	}
+}
+
+// TestListLeavesTime sees that git gets its turn at a server that does not answer
+// anybody else, and the only one from then on.
+func TestListLeavesTime(t *testing.T) {
+	t.Parallel()
+	var others atomic.Int64
+	b := setup(t, gitserver.Options{Hook: func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.UserAgent() != agent {
+			return false
+		}
+		others.Add(1)
+		<-r.Context().Done()
+		return true
+	}})
+	b.at.Timeout = 15 * time.Second
+	b.put(map[string]string{"a": "1"})
+	for range 2 {
+		if _, err := b.src.Resolve(t.Context(), b.at, mainRef); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := others.Load(); n != 1 {
+		t.Errorf("it was asked %d times in another way; want 1", n)
 	}
 }
 
