@@ -138,6 +138,10 @@ func (s *Source) run(ctx context.Context, p place, cmd *exec.Cmd) ([]byte, error
 	var text tail
 	cmd.Stdout, cmd.Stderr = &out, &text
 	err := cmd.Run()
+	if errors.Is(err, exec.ErrWaitDelay) { // git has ended well, and something that it has started has not yet
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		err = nil
+	}
 	if err == nil {
 		return out.Bytes(), nil
 	}
