@@ -53,6 +53,12 @@ func (d *durations) observe(id object.ID, took time.Duration) {
 	t.sum += took.Seconds()
 }
 
+func (d *durations) forget(id object.ID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.all, unique.Make(id))
+}
+
 // Describe implements prometheus.Collector.
 func (d *durations) Describe(ch chan<- *prometheus.Desc) { ch <- d.desc }
 

@@ -85,6 +85,9 @@ func (m *meters) seenTo(id object.ID, d time.Duration, failed bool) {
 	m.times.WithLabelValues(controller).Observe(d.Seconds())
 }
 
+// left forgets a custom resource that is not there any more.
+func (m *meters) left(id object.ID) { m.took.forget(id) }
+
 func (m *meters) token(known bool) {
 	event := "cache_miss"
 	if known {

@@ -424,7 +424,7 @@ func (r *daemon) keep(ctx context.Context, place *Place, says dialect.Dialect) (
 		Dir:   filepath.Join(r.dir, "units"),
 		Units: r.units, Feeds: r.feeds, Applies: r.applies,
 		Jitter: cmp.Or(r.jitter, -1), RetryMin: r.retryMin, RetryMax: r.retryMax,
-		Over: r.over, Took: r.counts.seenTo, Rendered: r.counts.rendered, Log: r.log,
+		Over: r.over, Took: r.counts.seenTo, Left: r.counts.left, Rendered: r.counts.rendered, Log: r.log,
 	}
 	if c.Selected, err = r.selected(); err != nil {
 		return err

@@ -111,6 +111,10 @@ func TestPages(t *testing.T) {
 			t.Errorf("metrics lack %s", line)
 		}
 	}
+	r.counts.left(object.ID{Kind: object.Kind{Name: "Kustomization"}, Namespace: "ns", Name: "web"})
+	if _, page := get(r.metricsPages(), "/metrics"); strings.Contains(page, `name="web"`) || !strings.Contains(page, `name="apps"`) {
+		t.Error("metrics tell of what is gone, or not of what is there")
+	}
 	if code, _ := get(r.metricsPages(), "/debug/pprof/heap"); code != 200 {
 		t.Errorf("pprof answers %d", code)
 	}

@@ -65,6 +65,10 @@ type Config struct {
 	// that nobody wants to know.
 	Took func(id object.ID, took time.Duration, failed bool)
 
+	// Left is told that a custom resource is not there any more. nil means that
+	// nobody wants to know.
+	Left func(id object.ID)
+
 	// Rendered is told of each unit that had to be rendered anew. nil means
 	// that nobody wants to know.
 	Rendered func(unit.Name)

@@ -222,6 +222,9 @@ func (e *Engine) successor(id object.ID, is state) asking {
 func (e *Engine) drop(id object.ID) {
 	defer e.turns.of(id)()
 	e.refs.forget(id)
+	if e.c.Left != nil {
+		defer e.c.Left(id)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	old := e.asked[id]
