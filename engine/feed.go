@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +35,10 @@ type feed struct {
 // putFeed takes in that o asks for f. e.mu is held.
 func (e *Engine) putFeed(o object.Object, f source.Feed) {
 	have, foreign := e.feeds[f.Name], e.foreign(o)
+	var included []source.Include
+	if have != nil {
+		included = have.want.Include
+	}
 	if have == nil || have.foreign != foreign { // or it has been handed over
 		have = &feed{by: o.ID(), foreign: foreign}
 		if !have.foreign {
@@ -48,10 +53,16 @@ func (e *Engine) putFeed(o object.Object, f source.Feed) {
 	}
 	have.want, have.deleting = f, o.Deleting()
 	e.feedQ.Add(f.Name, asked)
+	if !slices.Equal(included, f.Include) {
+		e.summon(slices.Concat(included, f.Include))
+	}
 }
 
 // dropFeed takes in that nobody asks for a feed any more. e.mu is held.
 func (e *Engine) dropFeed(name source.FeedName) {
+	if f := e.feeds[name]; f != nil {
+		e.summon(f.want.Include)
+	}
 	delete(e.feeds, name)
 	for _, u := range e.users.of(name) {
 		e.unitQ.Add(u, changed)
@@ -289,10 +300,11 @@ func (e *Engine) follows(name source.FeedName, was feed, st source.Status, m mad
 	if m.tree != was.tree {
 		return true
 	}
-	if was.due.IsZero() { // others may wait for this
+	news := f.foreign && !sameError(was.status.Err, st.Err)
+	if news || !f.foreign && was.due.IsZero() { // others may wait for this
 		e.recompose(name)
 	}
-	if f.foreign && !sameError(was.status.Err, st.Err) { // nobody else can say so
+	if news { // nobody else can say so
 		for _, u := range e.users.of(name) {
 			e.unitQ.Add(u, changed)
 		}

@@ -57,7 +57,7 @@ func (e *Engine) takeBack(ctx context.Context, f feed) time.Time {
 	return time.Time{}
 }
 
-// accept takes in what others offer as a feed's content, if a unit uses it, and
+// accept takes in what others offer as a feed's content, if it is used, and
 // returns when to look again. They tell how the feed is: nothing is written.
 func (e *Engine) accept(ctx context.Context, f feed) time.Time {
 	if !e.used(f.want.Name) {
@@ -77,12 +77,18 @@ func (e *Engine) accept(ctx context.Context, f feed) time.Time {
 	return e.nextLook(f, st.Err)
 }
 
-// used reports whether any unit uses a feed. If none does, its tree is let go.
+// used reports whether any unit uses a feed, or any feed of ours includes it. If
+// none does, its tree is let go.
 func (e *Engine) used(name source.FeedName) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.users[name]) > 0 {
 		return true
+	}
+	for _, f := range e.feeds {
+		if f.includes(name) {
+			return true
+		}
 	}
 	if f := e.feeds[name]; f != nil {
 		f.made, f.status = made{}, source.Status{}

@@ -101,8 +101,11 @@ func (e *Engine) included(f source.Feed) (parts []*source.Snapshot, named []sour
 		if circle := e.circle(f.Name, inc.Feed, nil); circle != nil {
 			return nil, nil, lacks(source.LacksPath, "they include each other in a circle: "+strings.Join(append([]string{f.Name.Name}, circle...), " → "))
 		}
-		if of.tree == nil && of.due.IsZero() && !of.want.Paused && !of.deleting {
+		if of.tree == nil && !of.looked() {
 			return nil, nil, errPending
+		}
+		if of.tree == nil && of.foreign { // nobody else can say why
+			return nil, nil, lacks(source.LacksTree, inc.Feed.String()+": "+of.status.Err.Error())
 		}
 		if of.tree == nil {
 			return nil, nil, lacks(source.LacksTree, inc.Feed.String()+" has no artifact yet")
@@ -111,6 +114,20 @@ func (e *Engine) included(f source.Feed) (parts []*source.Snapshot, named []sour
 		named = append(named, source.Included{Feed: inc.Feed, Revision: of.status.Revision, Since: of.status.Since})
 	}
 	return parts, named, nil
+}
+
+// looked reports whether a feed without a tree has been looked at since the start,
+// or never will be. e.mu is held.
+func (f *feed) looked() bool {
+	if f.foreign {
+		return f.status.Err != nil
+	}
+	return !f.due.IsZero() || f.want.Paused || f.deleting
+}
+
+// includes reports whether a feed includes another.
+func (f *feed) includes(name source.FeedName) bool {
+	return slices.ContainsFunc(f.want.Include, func(i source.Include) bool { return i.Feed == name })
 }
 
 // circle returns the names of the feeds by which at includes to, or nil if it
@@ -136,9 +153,19 @@ func (e *Engine) circle(to, at source.FeedName, path []source.FeedName) []string
 // now. e.mu is held.
 func (e *Engine) recompose(name source.FeedName) {
 	for other, f := range e.feeds {
-		if slices.ContainsFunc(f.want.Include, func(i source.Include) bool { return i.Feed == name }) {
+		if f.includes(name) {
 			f.parts = true
 			e.feedQ.Add(other, changed)
+		}
+	}
+}
+
+// summon has the feeds of others looked at that a feed includes, or included: one
+// is not had before somebody uses it, nor for longer. e.mu is held.
+func (e *Engine) summon(all []source.Include) {
+	for _, inc := range all {
+		if part := e.feeds[inc.Feed]; part != nil && part.foreign {
+			e.feedQ.Add(inc.Feed, asked)
 		}
 	}
 }
