@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,6 +36,11 @@ type keptPage struct {
 }
 
 type keptKey struct{ session, address string }
+
+func (k keptKey) path() string {
+	path, _, _ := strings.Cut(k.address, "?")
+	return path
+}
 
 // kept are the pages that are kept.
 type kept struct {
@@ -81,10 +87,17 @@ func (k *kept) drop(e *queue.Element) {
 	}
 }
 
-func (k *kept) forget(key keptKey) {
+// forget keeps pages of a session no longer: those at a path, or at any if that is "".
+func (k *kept) forget(session, path string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.drop(k.by[key])
+	for e := k.order.Front(); e != nil; {
+		next, key := e.Next(), e.Value.(*keptPage).key
+		if key.session == session && (path == "" || path == key.path()) {
+			k.drop(e)
+		}
+		e = next
+	}
 }
 
 func (k *kept) get(key keptKey) *keptPage {
@@ -109,7 +122,11 @@ func (s *Server) look(pattern string, p page) {
 			return err
 		}
 		if !silent(ctx, err) {
-			s.kept.forget(key)
+			path := key.path()
+			if errors.Is(err, cluster.ErrForbidden) {
+				path = "" // what else they may not see any more is not known
+			}
+			s.kept.forget(v.session.ID, path)
 			return err
 		}
 		if cause := context.Cause(ctx); cause != nil {
@@ -118,6 +135,9 @@ func (s *Server) look(pattern string, p page) {
 		v.keep = nil
 		if f, ok := s.again(key, err); ok {
 			return s.show(w, r, v, "again", f)
+		}
+		if r.Header.Get(fragmentHeader) != "" {
+			return err // our script leaves what is there, which is more
 		}
 		return s.scant(w, r.WithContext(ctx), v, err)
 	})
@@ -151,7 +171,7 @@ func (s *Server) keep(key keptKey, began time.Time, f frame) {
 	_, _ = io.WriteString(z, string(f.Body)) // it goes to memory
 	_ = z.Close()
 	if b.Len() > maxBytes/maxKept {
-		s.kept.forget(key)
+		s.kept.forget(key.session, key.path())
 		return
 	}
 	s.kept.put(&keptPage{key: key, frame: frame{Title: f.Title, Section: f.Section, Live: f.Live}, packed: b.Bytes(), at: began})

@@ -81,7 +81,7 @@ func TestKeptRights(t *testing.T) {
 	bob.login("bob", "/")
 	st.world.Allow(func(who cluster.Identity, d cluster.Deed) bool { return who.User != "bob" })
 	bob.get("/")
-	for _, path := range []string{webUnit, "/object/Secret/shop/key"} {
+	for _, path := range []string{webUnit, webUnit + "?view=list", "/object/Secret/shop/key"} {
 		if a := b.get(path); a.status != http.StatusOK {
 			t.Fatal(a)
 		}
@@ -95,10 +95,48 @@ func TestKeptRights(t *testing.T) {
 	if a := b.get("/object/Secret/shop/key"); a.status != http.StatusServiceUnavailable {
 		t.Errorf("what was refused is shown again: %v", a)
 	}
+	for _, path := range []string{webUnit, webUnit + "?view=list"} {
+		b.get(path).has(t, "!What it has made")
+	}
 	for _, path := range []string{webUnit, appsSource, "/object/Deployment.apps/shop/web"} {
 		if a := bob.get(path); a.status != http.StatusServiceUnavailable || strings.Contains(a.body, "example.com") || strings.Contains(a.body, "Available") {
 			t.Errorf("bob, who may see nothing, is shown %v", a)
 		}
+	}
+}
+
+// What is not there any more is not shown again in whatever way it was shown before.
+func TestKeptGone(t *testing.T) {
+	st := shop(t, nil)
+	b := st.insider()
+	ways := []string{webUnit, webUnit + "?view=list"}
+	for _, path := range append(ways, appsSource) {
+		if a := b.get(path); a.status != http.StatusOK {
+			t.Fatal(a)
+		}
+	}
+	if err := st.world.Delete(t.Context(), webID, cluster.Where{}); err != nil {
+		t.Fatal(err)
+	}
+	if a := b.get(webUnit); a.status != http.StatusNotFound {
+		t.Fatal(a)
+	}
+	st.world.Fail(func(string, object.ID) error { return cluster.ErrUnavailable })
+	for _, path := range ways {
+		b.get(path).has(t, "!What it has made")
+	}
+	b.get(appsSource).has(t, "This page: not as it is now", "stored artifact")
+}
+
+// A page that is open is not replaced by one that says less.
+func TestScantFragment(t *testing.T) {
+	st := shop(t, nil)
+	b, other := st.insider(), st.insider()
+	b.get("/")
+	st.world.Fail(func(string, object.ID) error { return cluster.ErrUnavailable })
+	other.get(webUnit).has(t, "This is what lists know of it")
+	if a := other.get(webUnit, fragmentHeader, "main"); a.status != http.StatusServiceUnavailable {
+		t.Errorf("our script is given %v", a)
 	}
 }
 

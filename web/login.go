@@ -52,16 +52,16 @@ func (s *Server) askIn(w http.ResponseWriter, r *http.Request, status int, wrong
 
 // enter lets in who shows the pass.
 func (s *Server) enter(w http.ResponseWriter, r *http.Request) {
-	if s.tired(w, r) {
+	if !s.try(w, r) {
 		return
 	}
 	given, want := sha256.Sum256([]byte(r.FormValue("pass"))), sha256.Sum256([]byte(s.c.Door.Pass))
 	if !hmac.Equal(given[:], want[:]) {
-		s.tries.failed(remote(r), s.now())
 		s.log.Info("login refused", "from", r.RemoteAddr)
 		s.askIn(w, r, http.StatusForbidden, "This is not the address that was printed last.")
 		return
 	}
+	s.tries.giveBack(remote(r))
 	s.welcome(w, r, cluster.Identity{}, "")
 }
 
@@ -72,13 +72,15 @@ func (s *Server) tokenLogin(w http.ResponseWriter, r *http.Request) {
 		s.askIn(w, r, http.StatusBadRequest, "No token was given.")
 		return
 	}
-	if s.tired(w, r) {
+	if !s.try(w, r) {
 		return
 	}
 	who, err := s.c.Door.Review(r.Context(), token)
+	if !errors.Is(err, cluster.ErrForbidden) {
+		s.tries.giveBack(remote(r))
+	}
 	switch {
 	case errors.Is(err, cluster.ErrForbidden):
-		s.tries.failed(remote(r), s.now())
 		s.log.Info("login refused", "from", r.RemoteAddr)
 		s.askIn(w, r, http.StatusForbidden, "The cluster does not accept this token.")
 	case err != nil:

@@ -136,7 +136,7 @@ func (s *Server) objectPage(ctx context.Context, v *viewer, id object.ID, at *ur
 		})
 	}
 	if err := g.Wait(); err != nil {
-		if !there && ctx.Err() == nil {
+		if !there && ctx.Err() == nil && !silent(ctx, err) {
 			return nil, &refusal{http.StatusNotFound, plainly(err)}
 		}
 		return nil, err

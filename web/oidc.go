@@ -76,7 +76,7 @@ func (o *voucher) reach(ctx context.Context) (*oidc.Provider, *oauth2.Config, er
 	if o.provider == nil {
 		p, err := oidc.NewProvider(context.WithoutCancel(ctx), o.Issuer)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, fmt.Errorf("%w: %w", errNoIssuer, err)
 		}
 		o.provider = p
 	}
@@ -90,13 +90,20 @@ func (o *voucher) reach(ctx context.Context) (*oidc.Provider, *oauth2.Config, er
 func (s *Server) depart(w http.ResponseWriter, r *http.Request) {
 	_, config, err := s.oidc.reach(s.asking(r))
 	if err != nil {
-		s.log.Error("the OIDC issuer does not answer", "issuer", s.oidc.Issuer, "err", err)
-		s.askIn(w, r, http.StatusServiceUnavailable, "The login of your organization does not answer.")
+		s.noIssuer(w, r, err)
 		return
 	}
 	q := quest{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), To: local(r.FormValue("to")), Until: s.now().Add(questLasts)}
 	s.setCookie(w, r, "quest", s.seal.close("quest", q), questLasts)
 	http.Redirect(w, r, config.AuthCodeURL(q.State, oidc.Nonce(q.Nonce), oauth2.S256ChallengeOption(q.Verifier)), http.StatusSeeOther)
+}
+
+// errNoIssuer is that the issuer does not answer: no login has failed for that.
+var errNoIssuer = errors.New("the OIDC issuer does not answer")
+
+func (s *Server) noIssuer(w http.ResponseWriter, r *http.Request, err error) {
+	s.log.Error("login failed", "issuer", s.oidc.Issuer, "err", err)
+	s.askIn(w, r, http.StatusServiceUnavailable, "The login of your organization does not answer.")
 }
 
 // arrive lets in who comes back from the issuer.
@@ -107,17 +114,22 @@ func (s *Server) arrive(w http.ResponseWriter, r *http.Request) {
 		s.askIn(w, r, http.StatusForbidden, "This login was not begun here, or too long ago. Try again, please.")
 		return
 	}
-	if s.tired(w, r) {
+	if !s.try(w, r) {
 		return
 	}
 	s.setCookie(w, r, "quest", "", 0)
 	who, err := s.oidc.identify(s.asking(r), q, r.FormValue("code"))
+	if errors.Is(err, errNoIssuer) && r.Context().Err() == nil { // who hangs up has failed
+		s.tries.giveBack(remote(r))
+		s.noIssuer(w, r, err)
+		return
+	}
 	if err != nil {
-		s.tries.failed(remote(r), s.now())
 		s.log.Info("login refused", "from", r.RemoteAddr, "err", err, "said", r.FormValue("error"))
 		s.askIn(w, r, http.StatusForbidden, "The login of your organization did not let you in.")
 		return
 	}
+	s.tries.giveBack(remote(r))
 	r.Form.Set("to", q.To)
 	s.welcome(w, r, who, "")
 }
@@ -134,6 +146,9 @@ func (o *voucher) identify(ctx context.Context, q quest, code string) (cluster.I
 		return cluster.Identity{}, err
 	}
 	token, err := config.Exchange(ctx, code, oauth2.VerifierOption(q.Verifier))
+	if said := (*oauth2.RetrieveError)(nil); err != nil && (!errors.As(err, &said) || said.Response.StatusCode >= 500) {
+		return cluster.Identity{}, fmt.Errorf("%w: %w", errNoIssuer, err)
+	}
 	if err != nil {
 		return cluster.Identity{}, err
 	}

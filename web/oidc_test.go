@@ -31,6 +31,7 @@ type issuer struct {
 	mu     sync.Mutex
 	asked  url.Values     // by the last who was sent here
 	claims map[string]any // over those that are as they should be
+	down   bool           // it hands out no tokens
 }
 
 func newIssuer(t *testing.T) *issuer {
@@ -64,6 +65,10 @@ func (i *issuer) answer(w http.ResponseWriter, v any) {
 func (i *issuer) token(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.down {
+		http.Error(w, "try later", http.StatusBadGateway)
+		return
+	}
 	sum := sha256.Sum256([]byte(r.PostFormValue("code_verifier")))
 	if r.PostFormValue("code") != "code" || base64.RawURLEncoding.EncodeToString(sum[:]) != i.asked.Get("code_challenge") {
 		http.Error(w, `{"error":"invalid_grant"}`, http.StatusBadRequest)
@@ -194,6 +199,31 @@ func TestOIDC(t *testing.T) {
 	}
 	if a := st.caller().visit(back(asked.Get("state"))); a.status != http.StatusForbidden {
 		t.Errorf("a login that was begun elsewhere: %d", a.status)
+	}
+}
+
+// An issuer that does not answer is not a login that has failed.
+func TestOIDCDown(t *testing.T) {
+	i := newIssuer(t)
+	st := play(t, func(c *Config) {
+		c.Desk.Now = time.Now // the issuer's tokens are of now
+		c.Door = Door{URL: site, OIDC: &OIDC{Issuer: i.URL, ClientID: "sane", UsernameClaim: "email"}}
+	})
+	arrive := func(down bool) answer {
+		b := st.caller()
+		state := b.depart(i).Get("state")
+		i.mu.Lock()
+		i.down = down
+		i.mu.Unlock()
+		return b.visit("/login/callback?" + url.Values{"code": {"code"}, "state": {state}}.Encode())
+	}
+	for range maxTries {
+		if a := arrive(true); a.status != http.StatusServiceUnavailable {
+			t.Fatalf("the issuer is down, and a login is answered with %v", a)
+		}
+	}
+	if a := arrive(false); a.status != http.StatusSeeOther {
+		t.Errorf("the issuer is back: %v", a)
 	}
 }
 

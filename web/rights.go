@@ -42,7 +42,7 @@ func (s *Server) may(ctx context.Context, v *viewer, d cluster.Deed) (bool, erro
 		return known.ok, nil
 	}
 	allowed, err := v.cluster.May(ctx, d)
-	if ok && now.Sub(known.asof) < rightStands && silent(ctx, err) {
+	if ok && now.Sub(known.asof) < rightStands && err != nil && silent(ctx, err) {
 		return known.ok, nil
 	}
 	if err != nil {

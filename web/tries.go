@@ -17,25 +17,21 @@ const (
 	maxSignouts = 1 << 16         // sessions that were ended and are remembered
 )
 
-// tries are the logins that failed lately, by where they came from. A proxy in front
-// of us is one address: then all who come by it share its tries, and only those who
-// are not logged in yet.
+// tries are the logins that failed lately or are being looked at, by where they came
+// from. A proxy in front of us is one address: then all who come by it share its
+// tries, and only those who are not logged in yet.
 type tries struct {
 	mu   sync.Mutex
 	full map[netip.Prefix]time.Time // guarded by mu; when an address has all its tries again
 }
 
-// left returns for how long an address has no try left.
-func (t *tries) left(at netip.Prefix, now time.Time) time.Duration {
+// take takes a try of an address. If it has none left, take returns for how long.
+func (t *tries) take(at netip.Prefix, now time.Time) (wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.full[at].Sub(now.Add((maxTries - 1) * tryEvery))
-}
-
-// failed notes a login that failed.
-func (t *tries) failed(at netip.Prefix, now time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	if wait := t.full[at].Sub(now.Add((maxTries - 1) * tryEvery)); wait > 0 {
+		return wait
+	}
 	if t.full[at].IsZero() && len(t.full) >= maxTryers {
 		t.full = ended(t.full, now, maxTryers/2)
 	}
@@ -43,6 +39,16 @@ func (t *tries) failed(at netip.Prefix, now time.Time) {
 		t.full = make(map[netip.Prefix]time.Time)
 	}
 	t.full[at] = later(t.full[at], now).Add(tryEvery)
+	return 0
+}
+
+// giveBack gives back a try of a login that has not failed.
+func (t *tries) giveBack(at netip.Prefix) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if full, ok := t.full[at]; ok {
+		t.full[at] = full.Add(-tryEvery)
+	}
 }
 
 // ended returns what of some times is still to come; if that is more than most, some
@@ -71,15 +77,15 @@ func remote(r *http.Request) netip.Prefix {
 	return netip.PrefixFrom(at, bits).Masked()
 }
 
-// tired refuses a login from where too many have failed.
-func (s *Server) tired(w http.ResponseWriter, r *http.Request) bool {
-	wait := s.tries.left(remote(r), s.now())
+// try takes a try for a login, and refuses one from where too many have failed.
+func (s *Server) try(w http.ResponseWriter, r *http.Request) bool {
+	wait := s.tries.take(remote(r), s.now())
 	if wait <= 0 {
-		return false
+		return true
 	}
 	w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
 	s.askIn(w, r, http.StatusTooManyRequests, "Too many logins have failed that came from where you are. Try again in a minute, please.")
-	return true
+	return false
 }
 
 // signouts are the sessions that somebody has ended before their time. Other replicas

@@ -42,6 +42,12 @@ func TestFailedLogins(t *testing.T) {
 			t.Fatalf("try %d: %d", i, w.Code)
 		}
 	}
+	for range 2 * maxTries {
+		if w := try("192.0.2.1:9", "good"); w.Code != http.StatusSeeOther {
+			t.Fatalf("who does not fail: %d", w.Code)
+		}
+	}
+	asked -= 2 * maxTries
 	w := try("[2001:db8::1]:9", "good")
 	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "Too many logins have failed") || asked != maxTries {
 		t.Errorf("one more: %d, asked %d times\n%s", w.Code, asked, w.Body)
@@ -55,6 +61,27 @@ func TestFailedLogins(t *testing.T) {
 	}
 }
 
+// However many fail at once, there is another try soon; one that did not fail is
+// there again.
+func TestTriesAtOnce(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var all tries
+	at := netip.MustParsePrefix("192.0.2.1/32")
+	for range 1000 {
+		all.take(at, now)
+	}
+	if wait := all.take(at, now); wait <= 0 || wait > tryEvery {
+		t.Errorf("there is another try in %v", wait)
+	}
+	all.giveBack(at)
+	if wait := all.take(at, now); wait > 0 {
+		t.Errorf("a try that was given back is there in %v", wait)
+	}
+	if wait := all.take(at, now); wait <= 0 {
+		t.Error("one that was given back is there twice")
+	}
+}
+
 // What is remembered of logins and logouts is bounded, and what has run out goes first.
 func TestTriesBounds(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -63,19 +90,19 @@ func TestTriesBounds(t *testing.T) {
 		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)
 	}
 	for i := range 3 * maxTryers {
-		all.failed(at(i), now)
+		all.take(at(i), now)
 	}
 	if n := len(all.full); n > maxTryers {
 		t.Errorf("%d addresses are remembered", n)
 	}
 	now = now.Add(time.Hour)
 	for i := range maxTryers + 1 {
-		all.failed(at(i), now)
+		all.take(at(i), now)
 	}
 	for range maxTries {
-		all.failed(at(7), now)
+		all.take(at(7), now)
 	}
-	if all.left(at(7), now) <= 0 || all.left(at(8), now) > 0 || all.left(at(7), now.Add(time.Hour)) > 0 {
+	if all.take(at(7), now) <= 0 || all.take(at(8), now) > 0 || all.take(at(7), now.Add(time.Hour)) > 0 {
 		t.Error("whose tries they are is mixed up")
 	}
 	var outs signouts
