@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/fault"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
@@ -390,18 +391,25 @@ func (e *Engine) lost(f feed, err error) {
 	}
 }
 
-// tellFeed writes what became of a feed into the object that asks for it.
+// tellFeed writes what became of a feed into the object that asks for it. Where
+// that has changed meanwhile, it is told as it is now: nobody comes back to this.
 func (e *Engine) tellFeed(ctx context.Context, f feed, st source.Status) {
-	o, ok := e.object(f.by)
-	if !ok {
-		return
+	var err error
+	for range 3 {
+		o, ok := e.object(f.by)
+		if !ok || e.foreign(o) {
+			return
+		}
+		told, events := e.c.Dialect.TellFeed(o, f.want, f.status, st, e.now())
+		if err = e.write(ctx, o, told); err == nil {
+			e.tell(events)
+			return
+		}
+		if !errors.Is(err, cluster.ErrConflict) {
+			break
+		}
 	}
-	told, events := e.c.Dialect.TellFeed(o, f.want, f.status, st, e.now())
-	if err := e.write(ctx, o, told); err != nil {
-		e.log.Warn("write status", "object", f.by.String(), "error", err)
-		return
-	}
-	e.tell(events)
+	e.log.Warn("write status", "object", f.by.String(), "error", err)
 }
 
 // source returns the feed that a unit uses, as it stands now. e.mu is held.

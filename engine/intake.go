@@ -157,6 +157,9 @@ func (e *Engine) read(ctx context.Context, o object.Object, is state, round int)
 	if err != nil {
 		e.log.Error("read", "object", o.ID().String(), "error", err)
 		e.remind(o.ID(), is, round)
+		if foreign {
+			e.handOver(o.ID())
+		}
 		e.refs.again(o.ID())
 		return
 	}
@@ -204,6 +207,22 @@ func (e *Engine) remind(id object.ID, is state, round int) {
 	a := e.successor(id, is)
 	a.state, a.round = a.since(is), round
 	e.asked[id] = a
+}
+
+// handOver drops what we kept for a custom resource that others keep now, where
+// nothing can be put in its place.
+func (e *Engine) handOver(id object.ID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	a := e.asked[id]
+	for _, f := range a.feeds {
+		if have := e.feeds[f]; have != nil && !have.foreign {
+			e.dropFeed(f)
+		}
+	}
+	for _, u := range a.units {
+		e.relinquish(u)
+	}
 }
 
 // successor returns what a custom resource asked for when it was last read. What

@@ -30,12 +30,7 @@ func (e *Engine) stands(name unit.Name) *standing {
 
 // putOther takes in that o asks others for u. e.mu is held.
 func (e *Engine) putOther(o object.Object, u unit.Unit) {
-	if k := e.units[u.Name]; k != nil {
-		if k.stop != nil {
-			k.stop()
-		}
-		e.dropUnit(u.Name)
-	}
+	e.relinquish(u.Name)
 	if was := e.others[u.Name]; was != nil {
 		e.theirs.remove(was.want.Source, u.Name)
 	}
@@ -52,6 +47,19 @@ func (e *Engine) putOther(o object.Object, u unit.Unit) {
 	for _, d := range e.heirless.of(u.Source) {
 		e.unitQ.Add(d, changed)
 	}
+}
+
+// relinquish stops what is done for a unit that others keep now, and forgets it.
+// e.mu is held.
+func (e *Engine) relinquish(name unit.Name) {
+	k := e.units[name]
+	if k == nil {
+		return
+	}
+	if k.stop != nil {
+		k.stop()
+	}
+	e.dropUnit(name)
 }
 
 // dropOther takes in that nobody asks others for a unit any more. e.mu is held.
@@ -158,17 +166,43 @@ type once struct {
 
 func (o once) Get(id object.ID) (object.Object, bool, error) { return o.e.c.Cluster.Get(o.ctx, id) }
 
+// A holding is a unit of others with what it refers to, and what it owns.
+type holding struct {
+	unit  unit.Unit
+	owned inventory.Set
+}
+
 // theirs returns a unit of others, and whether it owns an object and may want it
 // still. One that can't be read is taken to.
 func (r *run) theirs(ctx context.Context, s standing, id object.ID) (u unit.Unit, owns bool) {
-	if _, owns = r.e.ownedBy(s.by)[id]; !owns || s.want.Deleting {
-		return s.want, false
+	h, known := r.others[s.want.Name]
+	if !known {
+		h = r.holding(ctx, s)
+		if r.others == nil {
+			r.others = make(map[unit.Name]holding)
+		}
+		r.others[s.want.Name] = h
+	}
+	_, owns = h.owned[id]
+	return h.unit, owns
+}
+
+// holding returns what a unit of others has, or nothing if that is to go. It is
+// asked for once in a run: many objects may come from one unit.
+func (r *run) holding(ctx context.Context, s standing) holding {
+	h := holding{unit: s.want}
+	if s.want.Deleting {
+		return h
 	}
 	u, ok, err := r.e.fully(ctx, s)
-	if err != nil {
-		u = s.want
-		u.Source = source.FeedName{} // so that it is not asked what it wants
-		return u, true
+	switch {
+	case err != nil:
+		h.unit.Source = source.FeedName{} // so that it is not asked what it wants
+	case !ok:
+		return h
+	default:
+		h.unit = u
 	}
-	return u, ok
+	h.owned = r.e.ownedBy(s.by)
+	return h
 }

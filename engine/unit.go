@@ -276,6 +276,7 @@ type run struct {
 	asIs    map[object.ID]bool // which of those are as they were made; what is changed after that is for the next run
 
 	wanted map[unit.Name]func(object.ID) bool // by other units; see wantedBy
+	others map[unit.Name]holding              // units of others; see theirs
 
 	judged  map[object.ID]health.Verdict // in this run, since it was not known before
 	sick    []ailment                    // of what it observes
@@ -495,7 +496,7 @@ func (r *run) settle(st *unit.Status) {
 func (r *run) say(ctx context.Context) error {
 	e := r.e
 	o, ok := e.object(r.k.by)
-	if !ok {
+	if !ok || e.foreign(o) { // it is for others to tell
 		return nil
 	}
 	told, events := e.c.Dialect.TellUnit(o, r.u, *r.k.told, r.st, e.now())
