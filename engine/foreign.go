@@ -37,6 +37,9 @@ func (e *Engine) publish(ctx context.Context, was feed, st source.Status, tree *
 		if st.Err != nil {
 			f.fails = was.fails + 1
 		}
+		if errors.Is(st.Err, source.ErrAuth) { // of who fetched it: who gets in may have changed since
+			f.own = nil
+		}
 	}
 	return st
 }

@@ -142,3 +142,28 @@ func TestOthersReadOnce(t *testing.T) {
 		t.Errorf("one unit was read by %d requests", reads)
 	}
 }
+
+// A locked publisher is not let in where the content is.
+type locked struct{ Publisher }
+
+func (locked) Publish(context.Context, source.FeedName, *source.Snapshot) (source.Artifact, error) {
+	return source.Artifact{}, source.ErrAuth
+}
+
+// TestFetchedAfterAuth has a publisher fail by the credentials by which a snapshot
+// came: it is fetched anew, and units have what they had meanwhile.
+func TestFetchedAfterAuth(t *testing.T) {
+	e := asker(t, memory.New())
+	e.c.Publisher = locked{}
+	name := source.FeedName{Kind: "OCIRepository", Namespace: "flux-system", Name: "apps"}
+	snap := &source.Snapshot{Revision: source.Revision{Name: "v1"}}
+	f := &feed{want: source.Feed{Name: name}, made: made{own: snap, tree: snap}}
+	f.asked = askedFor(f.want)
+	e.feeds[name] = f
+	if st := e.publish(t.Context(), *f, source.Status{}, snap); !errors.Is(st.Err, source.ErrAuth) {
+		t.Fatal(st.Err)
+	}
+	if f.has(snap.Revision) || f.tree != snap {
+		t.Errorf("it is not fetched anew: %v; units have it still: %v", f.has(snap.Revision), f.tree == snap)
+	}
+}

@@ -179,15 +179,41 @@ func (s *Source) fetch(ctx context.Context, at source.Remote, ref source.Ref, re
 	return snap, nil
 }
 
-// packed returns a layer as it is.
+// packed returns a layer as it is. All of it has to come within the time that the
+// registry has for an answer.
 func (s *Source) packed(p place, layer ocispec.Descriptor) *source.Packed {
 	return &source.Packed{
 		Digest: digest.Digest(layer.Digest), Size: layer.Size,
 		Open: func(ctx context.Context) (io.ReadCloser, error) {
+			ctx, cancel := p.deadline(ctx)
 			body, err := s.blob(ctx, p, layer)
-			return body, p.failed(ctx, err)
+			if err != nil {
+				defer cancel()
+				return nil, p.failed(ctx, err)
+			}
+			return &download{body, func(err error) error { return p.failed(ctx, err) }, cancel}, nil
 		},
 	}
+}
+
+// A download is what a registry answers, which has an end when it is closed.
+type download struct {
+	io.ReadCloser
+	failed func(error) error // says what an error is
+	end    context.CancelFunc
+}
+
+func (d *download) Read(b []byte) (int, error) {
+	n, err := d.ReadCloser.Read(b)
+	if err != nil && err != io.EOF {
+		err = d.failed(err)
+	}
+	return n, err
+}
+
+func (d *download) Close() error {
+	defer d.end()
+	return d.ReadCloser.Close()
 }
 
 // An unreadable is the tree of what is no archive.

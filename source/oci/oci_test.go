@@ -190,6 +190,38 @@ func TestCopy(t *testing.T) {
 	}
 }
 
+// A registry that begins to give a layer and does not go on is waited for no longer
+// than for any other answer.
+func TestCopyHasAnEnd(t *testing.T) {
+	var stalls atomic.Bool
+	r := serve(t, ociserver.Options{Hook: func(w http.ResponseWriter, q *http.Request) bool {
+		if !stalls.Load() || !strings.Contains(q.URL.Path, "/blobs/") {
+			return false
+		}
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush()
+		<-q.Context().Done()
+		return true
+	}})
+	_, err := r.Push("team/app", "copied", nil, ociserver.Layer{Data: []byte("kind: ConfigMap")})
+	must(t, err)
+	at := remoteOf(r)
+	at.Timeout = time.Second
+	snap, err := get(t, open(t, t.TempDir(), -1), at, source.Ref{Tag: "copied", Copy: true})
+	must(t, err)
+	stalls.Store(true)
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute) // or else a test that fails would never end
+	defer stop()
+	body, err := snap.Packed.Open(ctx)
+	if err == nil {
+		_, err = io.ReadAll(body)
+		body.Close()
+	}
+	if !errors.Is(err, source.ErrNetwork) || !strings.Contains(err.Error(), "no answer within 1s") {
+		t.Errorf("error %v, want one that says how long it was waited for", err)
+	}
+}
+
 func TestLayers(t *testing.T) {
 	r := serve(t, ociserver.Options{})
 	files := func(text string) ociserver.Layer { return ociserver.Layer{Files: map[string]string{"a": text}} }
