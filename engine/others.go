@@ -90,33 +90,24 @@ func (e *Engine) ownedBy(asker object.ID) inventory.Set {
 	return e.c.Dialect.RecallUnit(o).Owned
 }
 
-// wantsElsewhere is wants for a unit of others. What one does not own that has got
-// to what its source is now it does not want; what it owns may be there for
-// somebody else to take.
+// wantsElsewhere is wants for a unit of others. One that can't be rendered, and has
+// got to what its source is now, wants what it owns.
 func (e *Engine) wantsElsewhere(ctx context.Context, u unit.Unit, src feed, s standing) (func(object.ID) bool, error) {
-	look := func() (func(object.ID) bool, error) {
-		res, err := e.rendered(ctx, u, src)
-		if err != nil {
-			return nothing, err
-		}
-		return e.names(ctx, u, res)
+	res, err := e.rendered(ctx, u, src)
+	var names func(object.ID) bool
+	if err == nil {
+		names, err = e.names(ctx, u, res)
+	}
+	if err == nil {
+		return names, nil
 	}
 	if !s.isAt(src.status.Revision) {
-		return look()
+		return nothing, err
 	}
 	owned := e.ownedBy(s.by)
-	var wants func(object.ID) bool
 	return func(id object.ID) bool {
-		if _, owns := owned[id]; !owns {
-			return false
-		}
-		if wants == nil {
-			var err error
-			if wants, err = look(); err != nil {
-				wants = func(object.ID) bool { return true }
-			}
-		}
-		return wants(id)
+		_, owns := owned[id]
+		return owns
 	}, nil
 }
 
