@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 
@@ -76,6 +77,9 @@ func (e *Engine) sharing(u unit.Unit) []unit.Unit {
 // nothing is wanted by a unit of which that is not known.
 func nothing(object.ID) bool { return false }
 
+// errTreeless says that what a unit wants is not known before its source is here.
+var errTreeless = errors.New("its source is not here yet")
+
 // wants returns a function that reports whether a unit wants an object as its
 // source stands now, brought to that or not.
 func (e *Engine) wants(ctx context.Context, u unit.Unit) (func(object.ID) bool, error) {
@@ -89,8 +93,10 @@ func (e *Engine) wants(ctx context.Context, u unit.Unit) (func(object.ID) bool, 
 	}
 	e.mu.Unlock()
 	switch {
-	case k == nil && other == nil || !found || src.tree == nil:
+	case k == nil && other == nil || !found || src.tree == nil && src.deleting:
 		return nothing, nil
+	case src.tree == nil: // as after a restart
+		return nothing, errTreeless
 	case other != nil:
 		return e.wantsElsewhere(ctx, u, src, *other)
 	}
