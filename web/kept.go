@@ -153,7 +153,7 @@ func silent(ctx context.Context, err error) bool {
 	switch {
 	case errors.Is(err, cluster.ErrUnavailable) || errors.Is(err, cluster.ErrBusy):
 		return true
-	case errors.As(err, &known) || errors.Is(err, cluster.ErrForbidden) || errors.Is(err, cluster.ErrNotFound) || errors.Is(err, cluster.ErrNoKind):
+	case errors.As(err, &known) || errors.Is(err, errUnread) || errors.Is(err, cluster.ErrForbidden) || errors.Is(err, cluster.ErrNotFound) || errors.Is(err, cluster.ErrNoKind):
 		return false
 	}
 	return errors.Is(ctx.Err(), context.DeadlineExceeded)

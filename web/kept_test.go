@@ -140,6 +140,26 @@ func TestScantFragment(t *testing.T) {
 	}
 }
 
+// What was answered after the time of a page is no silence, and a journal that is slow
+// is not the cluster's.
+func TestSilent(t *testing.T) {
+	st := stageOf(t, nil)
+	v := st.viewerOf(session{Who: cluster.Identity{User: "ada"}})
+	v.cluster = lateCluster{v.cluster}
+	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	for _, want := range []bool{true, false} {
+		st.world.Allow(func(cluster.Identity, cluster.Deed) bool { return want })
+		st.clock.pass(2 * rightLasts)
+		if ok, err := st.may(late, v, cluster.Deed{Verb: "get", Object: webID}); ok != want || err != nil {
+			t.Errorf("rights that were answered late: %v, %v, want %v", ok, err, want)
+		}
+	}
+	if silent(late, fmt.Errorf("%w: %w", errUnread, late.Err())) || !silent(late, late.Err()) {
+		t.Error("a slow journal is taken for a silent cluster")
+	}
+}
+
 // Pages that are kept are few, and those of one viewer push out their own.
 func TestKeptBounds(t *testing.T) {
 	var k kept
@@ -210,6 +230,13 @@ func TestSlowCluster(t *testing.T) {
 		stop()
 		<-ended
 	})
+}
+
+// A lateCluster says who may do what though nobody waits for it any more.
+type lateCluster struct{ cluster.Cluster }
+
+func (c lateCluster) May(ctx context.Context, d cluster.Deed) (bool, error) {
+	return c.Cluster.May(context.WithoutCancel(ctx), d)
 }
 
 // A slowCluster answers to nobody in time.

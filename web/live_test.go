@@ -91,11 +91,11 @@ func TestBeforeTheStream(t *testing.T) {
 				t.Fatalf("its stream begins with %q", got)
 			}
 			for !strings.Contains(b.get(tt.path).body, "what-nobody-saw") {
-				lines.event()
+				lines.hears()
 			}
 			tt.change(st, "what-came-later")
 			for !strings.Contains(b.get(tt.path).body, "what-came-later") {
-				lines.event()
+				lines.hears()
 			}
 		})
 	}
@@ -146,8 +146,10 @@ func TestStreamLimit(t *testing.T) {
 	}
 	open[3].close()
 	open[3].event() // until the end
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	for st.open() == maxStreams {
-		if t.Context().Err() != nil {
+		if ctx.Err() != nil {
 			t.Fatal("the end of a stream is not noticed")
 		}
 	}
@@ -249,7 +251,7 @@ func TestLostCluster(t *testing.T) {
 	st.world.Lose()
 	a := b.get("/")
 	for !strings.Contains(a.body, "refused") { // at first the connection is what was lost
-		lines.event()
+		lines.hears()
 		a = b.get("/")
 	}
 	st.clock.pass(3 * time.Minute)
@@ -261,7 +263,7 @@ func TestLostCluster(t *testing.T) {
 	}
 	st.world.Fail(nil)
 	for !strings.Contains(a.body, "Fleet") || strings.Contains(a.body, `class="stale"`) {
-		lines.event()
+		lines.hears()
 		a = b.get("/")
 	}
 }
@@ -273,10 +275,12 @@ type stream struct {
 	close func()
 }
 
-// stream opens a stream that ends with the test.
+// stream opens a stream that ends with the test, or after a while.
 func (b *caller) stream(path string) *stream {
 	b.st.t.Helper()
-	resp, err := b.Do(b.request("GET", path, "").WithContext(b.st.t.Context()))
+	ctx, cancel := context.WithTimeout(b.st.t.Context(), time.Minute)
+	b.st.t.Cleanup(cancel)
+	resp, err := b.Do(b.request("GET", path, "").WithContext(ctx))
 	if err != nil {
 		b.st.t.Fatal(err)
 	}
@@ -296,4 +300,12 @@ func (s *stream) event() string {
 		}
 	}
 	return ""
+}
+
+// hears waits for the next event, and complains if there is none.
+func (s *stream) hears() {
+	s.t.Helper()
+	if s.event() == "" {
+		s.t.Fatal("it hears of nothing more")
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,6 +51,15 @@ type stale struct {
 	What string
 	Why  string
 	when
+}
+
+// keyForOld returns a key for what is not as it is now: for how long is all the same.
+func keyForOld(old []stale) string {
+	old = slices.Clone(old)
+	for i := range old {
+		old[i].Ago = ""
+	}
+	return keyFor(old)
 }
 
 // fragmentHeader is set by our script, which wants a page without its frame.

@@ -251,12 +251,12 @@ func (g *register) changes(ctx context.Context, turn int64, changed func()) {
 	}
 }
 
-// follows calls changed each time that what read returns is something else than last,
+// follows calls changed each time that the key that read returns is another than last,
 // which was read after a turn, until ctx is done. What can't be read has not changed.
-func follows[T comparable](ctx context.Context, g *register, turn int64, last []T, read func(context.Context) ([]T, error), changed func()) {
+func follows(ctx context.Context, g *register, turn int64, last string, read func(context.Context) (string, error), changed func()) {
 	g.changes(ctx, turn, func() {
 		now, err := read(ctx)
-		if err == nil && !slices.Equal(now, last) {
+		if err == nil && now != last {
 			last = now
 			changed()
 		}

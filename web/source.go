@@ -176,9 +176,9 @@ func (s *Server) users(ctx context.Context, v *viewer, id object.ID, st source.S
 // sourceLive tells of changes to a source, and to those who use it.
 func (s *Server) sourceLive(w http.ResponseWriter, r *http.Request, v *viewer, o object.Object) error {
 	sels := []cluster.Selection{{Kind: o.ID().Kind, Namespace: o.Namespace(), Name: o.Name(), Metadata: true}}
-	users := func(ctx context.Context) ([]user, error) {
-		all, _, err := s.users(ctx, v, o.ID(), source.Status{})
-		return all, err
+	users := func(ctx context.Context) (string, error) {
+		all, old, err := s.users(ctx, v, o.ID(), source.Status{})
+		return keyFor(all, keyForOld(old)), err
 	}
 	turn := s.register.turn()
 	now, _ := users(r.Context()) // where they can't be told, what is told later is news

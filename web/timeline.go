@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sane-gitops/sane/cluster"
@@ -22,8 +24,17 @@ func (s *Server) timelinePages() {
 		if s.c.Journal == nil {
 			return absent("A timeline")
 		}
-		turn := turnOf(r)
-		return s.stream(w, r, v, func(ctx context.Context, changed func()) { s.c.Journal.Changes(ctx, turn, changed) })
+		turn, seen := turnOf(r), cmp.Or(r.FormValue("old"), keyForOld(nil))
+		old := func(ctx context.Context) (string, error) {
+			_, old := s.register.look(ctx, s.c.Language.Units())
+			return keyForOld(old), nil
+		}
+		return s.stream(w, r, v, func(ctx context.Context, changed func()) {
+			var both sync.WaitGroup
+			both.Go(func() { follows(ctx, s.register, 0, seen, old, changed) })
+			s.c.Journal.Changes(ctx, turn, changed)
+			both.Wait()
+		})
 	})
 }
 
@@ -188,6 +199,9 @@ func (s *Server) timeline(w http.ResponseWriter, r *http.Request, v *viewer) err
 	if err := s.past(r.Context(), v, &p); err != nil {
 		return err
 	}
+	if len(p.Old) > 0 {
+		live += "&old=" + keyForOld(p.Old)
+	}
 	if p.Newer == "" {
 		f.Live = live
 	}
@@ -216,7 +230,7 @@ func (s *Server) past(ctx context.Context, v *viewer, p *timelinePage) error {
 	}
 	read, err := s.c.Journal.Read(ctx, *q)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errUnread, err)
 	}
 	if p.Rows, err = s.happenings(ctx, v, read.Entries); err != nil {
 		return err
@@ -226,6 +240,10 @@ func (s *Server) past(ctx context.Context, v *viewer, p *timelinePage) error {
 	p.page(s, read)
 	return nil
 }
+
+// errUnread is that the journal can't be read, or not in time, for which the cluster
+// is not to blame.
+var errUnread = errors.New("what happened can't be told")
 
 // page fills in what comes before and after a page.
 func (p *timelinePage) page(s *Server, read journal.Page) {
@@ -286,7 +304,7 @@ func (s *Server) mayRead(ctx context.Context, v *viewer) (may []journal.Scope, a
 		all = false
 		names, err := s.c.Journal.Namespaces(ctx, n.Kind)
 		if err != nil {
-			return nil, false, err
+			return nil, false, fmt.Errorf("%w: %w", errUnread, err)
 		}
 		in, err := s.in(ctx, v, n.Kind, names)
 		if err != nil {

@@ -156,7 +156,12 @@ func (s *Server) unitPage(ctx context.Context, v *viewer, o object.Object, u uni
 	})
 	g.Go(func() error { src, _ = s.seen(gctx, v, s.sourceID(u)); return nil })
 	g.Go(func() error { s.driftOf(gctx, v, o, p); return nil })
-	g.Go(func() error { p.Before, p.After, p.Around = s.neighbours(gctx, v, id, u); return nil })
+	g.Go(func() (err error) {
+		if p.Before, p.After, p.Around, err = s.neighbours(gctx, v, id, u); err != nil {
+			p.Around = []stale{{What: "Other units", Why: plainly(err)}}
+		}
+		return nil
+	})
 	g.Go(func() error { p.May = s.maysUnit(gctx, v, o, u); return nil })
 	if err := g.Wait(); err != nil {
 		return nil, err
@@ -273,10 +278,10 @@ func (s *Server) maysUnit(ctx context.Context, v *viewer, o object.Object, u uni
 
 // neighbours returns the units that one comes after, and those that come after
 // it, as far as the viewer may see them, and what of that is not as it is now.
-func (s *Server) neighbours(ctx context.Context, v *viewer, id object.ID, u unit.Unit) (before, after []neighbour, old []stale) {
+func (s *Server) neighbours(ctx context.Context, v *viewer, id object.ID, u unit.Unit) (before, after []neighbour, old []stale, err error) {
 	rows, old, err := s.visible(ctx, v, false)
 	if err != nil {
-		return nil, nil, []stale{{What: "Other units", Why: plainly(err)}}
+		return nil, nil, nil, err
 	}
 	of := func(x *row) neighbour {
 		n := neighbour{thing: s.thing(x.ID), State: x.State.String()}
@@ -298,7 +303,7 @@ func (s *Server) neighbours(ctx context.Context, v *viewer, id object.ID, u unit
 			after = append(after, of(x))
 		}
 	}
-	return before, after, old
+	return before, after, old, nil
 }
 
 // A drift is that others had changed an object, and that this was undone.
@@ -425,9 +430,9 @@ func (s *Server) unitLive(w http.ResponseWriter, r *http.Request, v *viewer, o o
 	if !afar(u) {
 		sels = append(sels, s.selections(s.c.Dialect.RecallUnit(o).Owned.IDs())...)
 	}
-	around := func(ctx context.Context) ([]neighbour, error) {
-		before, after, _ := s.neighbours(ctx, v, o.ID(), u)
-		return append(before, after...), nil
+	around := func(ctx context.Context) (string, error) {
+		before, after, old, err := s.neighbours(ctx, v, o.ID(), u)
+		return keyFor(before, after, keyForOld(old)), err
 	}
 	undone, turn := turnOf(r), s.register.turn()
 	now, _ := around(r.Context()) // where they can't be told, what is told later is news

@@ -78,16 +78,34 @@ func clockTime(at string) string {
 // plainText returns a text without what may let somebody in at a URL in it: as with
 // [ask.PlainURL], the user of SSH is no secret.
 func plainText(s string) string {
-	s = userInURL.ReplaceAllString(s, "$1")
-	s = passwordInURL.ReplaceAllString(s, "$1@")
+	s = anyURL.ReplaceAllStringFunc(s, withoutUser)
 	return queryInURL.ReplaceAllString(s, "$1?…")
 }
 
 var (
-	userInURL     = lazy.Compile(`(?i)(\b(?:https?|ftps?|git|oci|s3|gs)://)[^/\s@"']+@`)
-	passwordInURL = lazy.Compile(`(?i)(\bssh://[^/\s@:"']+):[^/\s@"']*@`)
-	queryInURL    = lazy.Compile(`(?i)(\bhttps?://[^\s?"'<>]+)\?[^\s"'<>]+`)
+	anyURL      = lazy.Compile(`(?i)\b(?:https?|ftps?|git|oci|s3|gs|ssh)://[^\s"]+`)
+	digestInURL = lazy.Compile(`@sha\d+:[0-9a-f]{32,}[^@]*$`)
+	queryInURL  = lazy.Compile(`(?i)(\bhttps?://[^\s?"'<>]+)\?[^\s"'<>]+`)
 )
+
+// withoutUser returns a URL without who gets in by it. A password may have anything
+// in it, such as another @ or a slash: it ends with the last @ that is not that of an
+// image's digest, and what may be a path is rather taken for a password.
+func withoutUser(url string) string {
+	scheme, rest, _ := strings.Cut(url, "://")
+	end := strings.LastIndexByte(strings.TrimSuffix(rest, digestInURL.FindString(rest)), '@')
+	host, _, _ := strings.Cut(rest, "/")
+	i := strings.IndexAny(host, ":@")
+	switch {
+	case end < 0 || i < 0:
+		return url // an @ is in the path
+	case !strings.EqualFold(scheme, "ssh"):
+		return scheme + "://" + rest[end+1:]
+	case host[i] == '@':
+		return url // without a password
+	}
+	return scheme + "://" + host[:i] + rest[end:]
+}
 
 func plainTexts(all []string) []string {
 	out := slices.Clone(all)

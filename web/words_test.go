@@ -1,10 +1,13 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"html"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/object"
@@ -12,6 +15,7 @@ import (
 )
 
 func TestPlainText(t *testing.T) {
+	const sum = "@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 	for in, want := range map[string]string{
 		"":              "",
 		"ada@localhost": "ada@localhost",
@@ -23,6 +27,14 @@ func TestPlainText(t *testing.T) {
 		"two: https://a:b@x/ https://c@y/":                      "two: https://x/ https://y/",
 		"what? https://example.com/a@b is a path":               "what? https://example.com/a@b is a path",
 		"<img src=https://u:p@x>":                               "<img src=https://x>",
+		"https://ada:p@ss@example.com/x: no":                    "https://example.com/x: no",
+		"https://ada:p'ss@example.com/x":                        "https://example.com/x",
+		"https://ada:p/s@s@example.com/x":                       "https://example.com/x",
+		"ssh://git:p@w/'@example.com/x":                         "ssh://git@example.com/x",
+		"https://localhost:5000/a?b@c/x":                        "https://c/x", // it may be a password
+		"oci://localhost:5000/x" + sum + ": no":                 "oci://localhost:5000/x" + sum + ": no",
+		"oci://u:p@localhost:5000/x" + sum:                      "oci://localhost:5000/x" + sum,
+		"https://example.com/x main" + sum:                      "https://example.com/x main" + sum,
 	} {
 		if got := plainText(in); got != want {
 			t.Errorf("%q becomes %q, want %q", in, got, want)
@@ -58,11 +70,7 @@ func TestPlainPages(t *testing.T) {
 		"/": "clone https://example.com/x?… denied", "/sources": "clone https://example.com/x?… denied", webUnit: "clone https://example.com/x?… denied",
 		appsSource: "clone https://example.com/x?… denied", "/timeline": "clone https://example.com/x?… denied", "/object/Deployment.apps/shop/web": "clone https://example.com/x?… denied",
 	} {
-		for !b.shows(path, want) {
-			if t.Context().Err() != nil {
-				t.Fatal(path)
-			}
-		}
+		b.until(path, want)
 		b.get(path).has(t, want, "!"+secret)
 	}
 	st.world.Fail(func(op string, id object.ID) error {
@@ -97,16 +105,37 @@ func TestOldLists(t *testing.T) {
 	})
 	st.world.Lose()
 	for _, path := range []string{webUnit, appsSource, "/timeline", "/", "/sources"} {
-		for !b.shows(path, "gone fishing") {
-			if t.Context().Err() != nil {
-				t.Fatal(path)
-			}
-		}
+		b.until(path, "gone fishing")
 		b.get(path).has(t, "Kustomization: not as it is now")
 	}
 	b.get(webUnit).has(t, "/shop/next")
 	b.get(appsSource).has(t, "/shop/next")
+	// Who looks at them is told when they are as they are now.
+	pages := []string{"/timeline", webUnit, appsSource}
+	lines := make(map[string]*stream)
+	for _, path := range pages {
+		_, live, _ := strings.Cut(b.get(path).body, `data-live="`)
+		live, _, _ = strings.Cut(live, `"`)
+		lines[path] = b.stream(html.UnescapeString(live))
+	}
+	st.world.Fail(nil)
+	for _, path := range pages {
+		for strings.Contains(b.get(path).body, "gone fishing") {
+			if lines[path].event() == "" {
+				t.Fatalf("who looks at %s is not told that it is as it is now", path)
+			}
+		}
+	}
 }
 
-// shows reports whether a page has a text in it.
-func (b *caller) shows(path, text string) bool { return strings.Contains(b.get(path).body, text) }
+// until opens a page again and again until it has a text in it.
+func (b *caller) until(path, text string) {
+	b.st.t.Helper()
+	ctx, cancel := context.WithTimeout(b.st.t.Context(), time.Minute)
+	defer cancel()
+	for !strings.Contains(b.get(path).body, text) {
+		if ctx.Err() != nil {
+			b.st.t.Fatalf("%s does not come to say %q", path, text)
+		}
+	}
+}

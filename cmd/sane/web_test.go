@@ -101,9 +101,11 @@ func (s *stage) sane(args ...string) *process {
 	return p
 }
 
-// line returns the first line that it prints from now on that has a text in it.
+// line returns the first line that it prints from now on that has a text in it. It
+// ends a process that does not for long.
 func (p *process) line(text string) string {
 	p.Helper()
+	defer time.AfterFunc(2*time.Minute, func() { _ = p.cmd.Process.Kill() }).Stop()
 	for p.said.Scan() {
 		if strings.Contains(p.said.Text(), text) {
 			return p.said.Text()
@@ -191,7 +193,12 @@ spec: {interval: 1h, prune: true, sourceRef: {kind: GitRepository, name: apps}}
 	if status, to, _ := s.visit(b, address); status != http.StatusOK || to != root {
 		t.Errorf("with the pass: %d, %s", status, to)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	status, _, text := s.visit(b, root)
+	for status == http.StatusOK && !strings.Contains(text, s.ns+"/</span>seen") && ctx.Err() == nil {
+		status, _, text = s.visit(b, root) // not all may have been listed yet
+	}
 	if status != http.StatusOK || !strings.Contains(text, s.ns+"/</span>seen") || strings.Contains(text, "hidden</a>") {
 		t.Errorf("/ says %d:\n%s", status, text)
 	}
