@@ -252,7 +252,8 @@ func TestRollBackWithoutCredentials(t *testing.T) {
 	if got := p.git("log", "-1", "--format=%an|%ae|%P", "back") + " " + p.git("rev-parse", "main"); got != "eve|noreply@localhost|"+p.ids[1]+" "+p.ids[1] {
 		t.Errorf("the branches are %s", got)
 	}
-	if a := p.roll(c, p.was(c), "branch", "back"); a.status != 409 || !strings.Contains(a.body, "there is a branch back already") {
+	p.git("branch", "taken", "main")
+	if a := p.roll(c, p.was(c), "branch", "taken"); a.status != 409 || !strings.Contains(a.body, "there is a branch taken already") {
 		t.Error(a)
 	}
 }
