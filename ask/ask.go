@@ -148,12 +148,6 @@ func Must(ctx context.Context, c cluster.Reader, id object.ID) (object.Object, e
 	return o, err
 }
 
-// Nothing is a [dialect.Reader] of a cluster that holds nothing.
-type Nothing struct{}
-
-// Get implements [dialect.Reader].
-func (Nothing) Get(object.ID) (object.Object, bool, error) { return object.Object{}, false, nil }
-
 // A reader reads what the dialect asks for from a cluster.
 type reader struct {
 	ctx context.Context

@@ -16,11 +16,11 @@ var errAway = errors.New("they are in another cluster; ask there")
 // Where returns the cluster that the objects of a unit are in. In another than the
 // desk's whoever asks gets in as the unit does, if they may read what it takes.
 func (d *Desk) Where(ctx context.Context, o object.Object) (cluster.Cluster, error) {
-	asked, err := d.Dialect.Read(o, Nothing{})
+	asked, err := d.Dialect.Read(o, dialect.Nothing{})
 	switch {
 	case err != nil:
 		return nil, err
-	case len(asked.Units) == 0 || !afar(asked.Units[0]):
+	case len(asked.Units) == 0 || !Afar(asked.Units[0]):
 		return d.Cluster, nil
 	case d.Remote == nil:
 		return nil, errAway
@@ -39,9 +39,9 @@ func (d *Desk) Where(ctx context.Context, o object.Object) (cluster.Cluster, err
 	}
 }
 
-// afar reports whether a unit's objects are in another cluster. What gets in there
+// Afar reports whether a unit's objects are in another cluster. What gets in there
 // need not have been looked for.
-func afar(u unit.Unit) bool { return u.Target.Place != (unit.Place{}) || u.Target.Err != nil }
+func Afar(u unit.Unit) bool { return u.Target.Place != (unit.Place{}) || u.Target.Err != nil }
 
 // A permitted reader has nothing of what may not be read, and remembers why.
 type permitted struct {

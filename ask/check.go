@@ -401,7 +401,7 @@ func (c *checkup) unit(ctx context.Context, id object.ID, u unit.Unit, feeds, un
 		c.find(Bad, about, u.Target.Err.Error(), "mend spec.kubeConfig, or what it refers to")
 	}
 	namespace, name, ok := strings.Cut(strings.TrimPrefix(u.Target.As, "system:serviceaccount:"), ":")
-	if !ok || afar(u) {
+	if !ok || Afar(u) {
 		return
 	}
 	account := object.ID{Kind: object.Kind{Name: "ServiceAccount"}, Namespace: namespace, Name: name}

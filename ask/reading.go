@@ -147,7 +147,7 @@ func (p *Reading) tree(ctx context.Context, u unit.Unit) (fs.FS, error) {
 	if err := p.equip(); err != nil {
 		return nil, err
 	}
-	var r dialect.Reader = Nothing{}
+	var r dialect.Reader = dialect.Nothing{}
 	if !p.at.local() {
 		r = p.references(ctx)
 	}
@@ -212,7 +212,7 @@ func (d *Desk) feed(ctx context.Context, name source.FeedName, r dialect.Reader)
 		return source.Feed{}, err
 	}
 	if !ok {
-		if _, local := r.(Nothing); local { // then only the ignore rules are missing
+		if _, local := r.(dialect.Nothing); local { // then only the ignore rules are missing
 			return source.Feed{Name: name}, nil
 		}
 		return source.Feed{}, fmt.Errorf("its source %s is not there", name)

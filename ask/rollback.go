@@ -33,7 +33,7 @@ type Home struct {
 // to do instead where a commit would not do. What its source refers to is read
 // from r, of which Feed.Err tells.
 func (d *Desk) Home(ctx context.Context, o object.Object, r dialect.Reader) (Home, error) {
-	asked, err := d.Dialect.Read(o, Nothing{})
+	asked, err := d.Dialect.Read(o, dialect.Nothing{})
 	switch {
 	case err != nil:
 		return Home{}, err

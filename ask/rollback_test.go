@@ -10,6 +10,7 @@ import (
 
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/cluster/memory"
+	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/dialect/flux"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/trace"
@@ -123,7 +124,7 @@ func TestHome(t *testing.T) {
 		}
 		u := object.Of(map[string]any{"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization", "metadata": map[string]any{"name": x.name, "namespace": "apps"},
 			"spec": map[string]any{"interval": "1m", "prune": true, "path": x.path, "sourceRef": map[string]any{"kind": kind, "name": x.name}}})
-		h, err := d.Home(t.Context(), u, Nothing{})
+		h, err := d.Home(t.Context(), u, dialect.Nothing{})
 		if got := h.Branch + " " + h.Path; x.err == "" && (err != nil || got != x.want) || x.err != "" && (err == nil || !strings.Contains(err.Error(), x.err)) {
 			t.Errorf("%s: %s, %v; want %s, %s", x.name, got, err, x.want, x.err)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/health"
 	"github.com/sane-gitops/sane/health/expr"
 	"github.com/sane-gitops/sane/inventory"
@@ -81,7 +82,7 @@ type forest struct {
 
 // plant begins a tree of the unit that o asks for.
 func (d *Desk) plant(ctx context.Context, o object.Object) (*forest, error) {
-	asked, err := d.Dialect.Read(o, Nothing{})
+	asked, err := d.Dialect.Read(o, dialect.Nothing{})
 	switch {
 	case err != nil:
 		return nil, err
@@ -96,7 +97,7 @@ func (d *Desk) plant(ctx context.Context, o object.Object) (*forest, error) {
 	if f.judge, err = expr.New(f.unit.Rules); err != nil {
 		f.unknown("health by the expressions of %s: %v", f.unit.Name, err)
 	}
-	if afar(f.unit) {
+	if Afar(f.unit) {
 		there.Cluster, f.away = d.Where(ctx, o)
 	}
 	return f, nil

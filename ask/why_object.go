@@ -12,6 +12,7 @@ import (
 
 	"github.com/sane-gitops/sane/apply"
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/diff"
 	"github.com/sane-gitops/sane/engine"
 	"github.com/sane-gitops/sane/health/expr"
@@ -76,7 +77,7 @@ func (w *asking) judgeOf(ctx context.Context, o object.Object) *expr.Judge {
 	if err != nil || !there {
 		return nil
 	}
-	asked, err := w.Dialect.Read(k, Nothing{})
+	asked, err := w.Dialect.Read(k, dialect.Nothing{})
 	if err != nil || len(asked.Units) == 0 {
 		return nil
 	}
@@ -229,7 +230,7 @@ func (w *asking) keeperOf(ctx context.Context, o object.Object) (object.Object, 
 
 // has reports whether a unit has an object of this cluster in its inventory.
 func (w *asking) has(u object.Object, id object.ID) bool {
-	if asked, err := w.Dialect.Read(u, Nothing{}); err != nil || len(asked.Units) == 0 || afar(asked.Units[0]) {
+	if asked, err := w.Dialect.Read(u, dialect.Nothing{}); err != nil || len(asked.Units) == 0 || Afar(asked.Units[0]) {
 		return false
 	}
 	return w.Dialect.RecallUnit(u).Owned.Covers(inventory.Set{id: ""})
@@ -258,7 +259,7 @@ func (w *asking) keeperByInventory(ctx context.Context, id object.ID, labels str
 // compare says where an object comes from and, if it is the one that is asked
 // about and is there, how it differs from what is wanted.
 func (w *asking) compare(ctx context.Context, keeper object.Object, id object.ID, live object.Object) {
-	asked, err := w.Dialect.Read(keeper, Nothing{})
+	asked, err := w.Dialect.Read(keeper, dialect.Nothing{})
 	if err != nil || len(asked.Units) == 0 {
 		w.unknown("what %s asks for: %v", keeper.ID(), err)
 		return

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/engine"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
@@ -37,7 +38,7 @@ type checkout struct {
 
 // unitOrigin says where a unit's objects come from.
 func (w *asking) unitOrigin(ctx context.Context, o object.Object) error {
-	asked, err := w.Dialect.Read(o, Nothing{})
+	asked, err := w.Dialect.Read(o, dialect.Nothing{})
 	if err != nil || len(asked.Units) == 0 {
 		return err
 	}
@@ -69,7 +70,7 @@ func (w *asking) sourceOrigin(ctx context.Context, name source.FeedName, rev sou
 // read from the repository.
 func (w *asking) originOf(ctx context.Context, o object.Object, rev source.Revision) *Origin {
 	out := &Origin{Source: o.ID().String(), Revision: rev.Name}
-	asked, err := w.Dialect.Read(o, Nothing{})
+	asked, err := w.Dialect.Read(o, dialect.Nothing{})
 	if err == nil && len(asked.Feeds) > 0 {
 		out.URL = PlainURL(asked.Feeds[0].Remote.URL)
 	}

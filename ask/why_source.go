@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
 )
@@ -43,7 +44,7 @@ func (w *asking) usersOf(ctx context.Context, name source.FeedName) []string {
 		w.unknown("who uses it: %v", err)
 	}
 	for _, o := range append(units, feeds...) {
-		asked, err := w.Dialect.Read(o, Nothing{})
+		asked, err := w.Dialect.Read(o, dialect.Nothing{})
 		if err != nil {
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/diff"
 	"github.com/sane-gitops/sane/health"
 	"github.com/sane-gitops/sane/health/expr"
@@ -32,7 +33,7 @@ func (w *asking) unit(ctx context.Context, o object.Object) *Reason {
 		return r // as it was explained, or is being: units may wait for each other
 	}
 	w.told[id] = true
-	asked, err := w.Dialect.Read(o, Nothing{})
+	asked, err := w.Dialect.Read(o, dialect.Nothing{})
 	if err != nil || len(asked.Units) == 0 {
 		w.unknown("what %s asks for: %v", id, err)
 		return r
@@ -192,7 +193,7 @@ func (w *asking) unitReady(ctx context.Context, o object.Object, for_ unit.Unit)
 	if s.Ready != "True" || !s.Current {
 		return false
 	}
-	asked, err := w.Dialect.Read(o, Nothing{})
+	asked, err := w.Dialect.Read(o, dialect.Nothing{})
 	if err != nil || len(asked.Units) == 0 || asked.Units[0].Source != for_.Source {
 		return true
 	}
@@ -288,7 +289,7 @@ func (w *asking) objects(ctx context.Context, o object.Object, u unit.Unit) []*R
 // where returns the asking about what is in the cluster of a unit's objects; nil,
 // and why is noted, if that can't be asked.
 func (w *asking) where(ctx context.Context, o object.Object, u unit.Unit, owned inventory.Set) *asking {
-	if !afar(u) {
+	if !Afar(u) {
 		return w
 	}
 	c, err := w.Where(ctx, o)

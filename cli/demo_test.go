@@ -86,7 +86,7 @@ func askedFor(t *testing.T, files map[string]string) []unit.Unit {
 			t.Fatalf("%s: %v", name, err)
 		}
 		for _, o := range objects {
-			asked, err := says.Read(o, ask.Nothing{})
+			asked, err := says.Read(o, dialect.Nothing{})
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sane-gitops/sane/ask"
+	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
 )
@@ -84,7 +85,7 @@ func (h *remembering) run(ctx context.Context, args []string) error {
 
 // commits reads who wrote each revision. It ends at the first that can't be read.
 func commits(ctx context.Context, q *ask.Desk, o object.Object, all []entry) error {
-	asked, err := q.Dialect.Read(o, ask.Nothing{})
+	asked, err := q.Dialect.Read(o, dialect.Nothing{})
 	if err != nil || len(asked.Units) == 0 {
 		return err
 	}

@@ -157,7 +157,7 @@ func (p *planning) narrowed(objects []object.Object) ([]object.Object, error) {
 	var out []object.Object
 	feeds := make(map[source.FeedName]bool)
 	for _, o := range objects {
-		asked, err := p.says.Read(o, ask.Nothing{})
+		asked, err := p.says.Read(o, dialect.Nothing{})
 		if err != nil {
 			return nil, err
 		}

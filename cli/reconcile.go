@@ -159,7 +159,7 @@ func (o *order) reconcile(ctx context.Context, id object.ID) error {
 
 // reconcileSource reconciles the source of a unit.
 func (o *order) reconcileSource(ctx context.Context, obj object.Object) error {
-	asked, err := o.says.Read(obj, ask.Nothing{})
+	asked, err := o.says.Read(obj, dialect.Nothing{})
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cluster"
 	"github.com/sane-gitops/sane/commit"
+	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
 )
 
@@ -115,7 +116,7 @@ func (r *rolling) run(ctx context.Context, args []string) error {
 
 // begin finds out what is to be put back to what.
 func (r *rolling) begin(ctx context.Context, said string) (err error) {
-	if r.home, err = r.asked.Home(ctx, r.unit, ask.Nothing{}); err != nil {
+	if r.home, err = r.asked.Home(ctx, r.unit, dialect.Nothing{}); err != nil {
 		return err
 	}
 	if r.to, err = r.asked.Earlier(r.unit, said); err != nil {

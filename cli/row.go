@@ -131,7 +131,7 @@ func (l *listing) sort() { slices.SortFunc(l.rows, slices.Compare) }
 
 func (g *getting) subject(ctx context.Context, o object.Object) subject {
 	s := subject{Object: o, Standing: ask.StandingOf(o), pause: g.says.Pause(o), now: g.now(), wide: g.output == "wide"}
-	asked, err := g.says.Read(o, ask.Nothing{})
+	asked, err := g.says.Read(o, dialect.Nothing{})
 	if err != nil {
 		return s
 	}

@@ -64,7 +64,6 @@ type daemon struct {
 
 	level, encoding string
 
-	whole  []object.Kind // that would be kept if no flag said which
 	counts *meters
 	log    *slog.Logger
 	engine atomic.Pointer[engine.Engine] // nil while another process leads
@@ -263,7 +262,11 @@ func (r *daemon) serve(ctx context.Context) (err error) {
 		return fmt.Errorf("run: %w", err)
 	}
 	defer pages.close()
-	says, err := r.speech(pages, place.Namespace)
+	speech, err := r.speech(pages, place.Namespace)
+	if err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	says, err := r.Dialect(speech)
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
@@ -283,19 +286,23 @@ func (r *daemon) serve(ctx context.Context) (err error) {
 	if !r.elect {
 		return r.keep(ctx, place, says)
 	}
-	return r.lead(ctx, place, says)
+	lease, err := r.leads(says, speech)
+	if err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	return r.lead(ctx, place, says, lease)
 }
 
-// speech returns the dialect that the flags ask for, of a controller in a
-// namespace.
-func (r *daemon) speech(pages *pages, namespace string) (dialect.Dialect, error) {
+// speech returns how the flags ask for the dialect to be spoken, by a controller in
+// a namespace.
+func (r *daemon) speech(pages *pages, namespace string) (s Speech, err error) {
 	base, err := r.offer.base(pages.at("storage"))
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	early, err := kindsIn(r.early)
 	if err != nil {
-		return nil, fmt.Errorf("--custom-apply-stage-kinds: %w", err)
+		return s, fmt.Errorf("--custom-apply-stage-kinds: %w", err)
 	}
 	age := ""
 	if r.ageSecret != "" {
@@ -308,24 +315,23 @@ func (r *daemon) speech(pages *pages, namespace string) (dialect.Dialect, error)
 	gates := make(map[string]bool)
 	for name, v := range r.gates {
 		if gates[name], err = strconv.ParseBool(v); err != nil {
-			return nil, fmt.Errorf("--feature-gates %s=%s: want true or false", name, v)
+			return s, fmt.Errorf("--feature-gates %s=%s: want true or false", name, v)
 		}
 	}
-	speech := Speech{
+	return Speech{
 		NoCrossNamespace: r.noCross, DefaultServiceAccount: r.account, Guard: r.guard != "off", Controllers: r.controllers,
 		Gates: gates, Early: early, ArtifactBase: base, AgeSecret: age, KubeconfigAccount: r.kubeAccount, DecryptionAccount: r.keyAccount, VaultConfigMap: vaults, Log: r.log,
-	}
-	says, err := r.Dialect(speech)
-	if err != nil {
-		return nil, err
-	}
+	}, nil
+}
+
+// leads returns the name of the lease of whoever speaks so.
+func (r *daemon) leads(says dialect.Dialect, speech Speech) (string, error) {
 	speech.Controllers, speech.Log = nil, slog.New(slog.DiscardHandler)
 	whole, err := r.Dialect(speech)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	r.whole = kept(whole)
-	return says, nil
+	return leaseName(r.selector, keptBy(says), keptBy(whole)), nil
 }
 
 // kindsIn reads a list of kinds such as "Service,apps/Deployment".
@@ -344,11 +350,11 @@ func kindsIn(list string) ([]object.Kind, error) {
 	return kinds, nil
 }
 
-// lead keeps units while no other process does.
-func (r *daemon) lead(ctx context.Context, place *Place, says dialect.Dialect) error {
+// lead keeps units while no other process does that has a lease of that name.
+func (r *daemon) lead(ctx context.Context, place *Place, says dialect.Dialect, lease string) error {
 	host, _ := os.Hostname()
 	l := r.lease
-	l.Namespace, l.Name, l.Identity = place.Namespace, leaseName(r.selector, kept(says), r.whole), fmt.Sprintf("%s_%d_%d", host, os.Getpid(), r.now().UnixNano())
+	l.Namespace, l.Name, l.Identity = place.Namespace, lease, fmt.Sprintf("%s_%d_%d", host, os.Getpid(), r.now().UnixNano())
 	r.log.Info("waiting to lead", "lease", l.Namespace+"/"+l.Name)
 	var kept error
 	stop := func() {}
@@ -388,8 +394,8 @@ func spelled(kinds []object.Kind) string {
 	return strings.Join(names, ",")
 }
 
-// kept returns the kinds that a dialect keeps itself.
-func kept(says dialect.Dialect) []object.Kind {
+// keptBy returns the kinds whose objects a dialect sees to itself.
+func keptBy(says dialect.Dialect) []object.Kind {
 	return slices.DeleteFunc(slices.Clone(says.Kinds()), says.Foreign)
 }
 

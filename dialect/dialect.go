@@ -99,6 +99,12 @@ type Reader interface {
 	Get(id object.ID) (object.Object, bool, error)
 }
 
+// Nothing is a [Reader] of a cluster that holds nothing.
+type Nothing struct{}
+
+// Get implements [Reader].
+func (Nothing) Get(object.ID) (object.Object, bool, error) { return object.Object{}, false, nil }
+
 // A Pause is what an object says of its being left alone.
 type Pause struct {
 	On    bool

@@ -286,11 +286,7 @@ func TestGitAccess(t *testing.T) {
 	if proxy.Passed() == 0 {
 		t.Error("nothing has passed the proxy")
 	}
-	for _, secret := range []string{"hunter2", "hunter3", "hunter4"} {
-		if said := sane.says(secret); len(said) > 0 {
-			t.Errorf("the log tells a secret: %s", said)
-		}
-	}
+	s.silent(sane, "hunter2", "hunter3", "hunter4")
 }
 
 // A signer signs commits and tags.

@@ -75,6 +75,16 @@ func (s *scene) unfetched(id object.ID, because, reason string, words ...string)
 	return o
 }
 
+// silent complains if the log of a process tells one of some secrets.
+func (s *scene) silent(p *program, secrets ...string) {
+	s.Helper()
+	for _, secret := range secrets {
+		if said := p.says(secret); len(said) > 0 {
+			s.Errorf("the log tells a secret: %s", said)
+		}
+	}
+}
+
 // certificate returns a certificate that vouches for itself, and its key.
 func (s *scene) certificate(name string) (cert, key []byte) {
 	s.Helper()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/unit"
 )
@@ -171,7 +172,7 @@ func (s *Server) seen(ctx context.Context, v *viewer, id object.ID) (object.Obje
 
 // unitOf returns what the object of a unit asks for.
 func (s *Server) unitOf(o object.Object) (unit.Unit, error) {
-	asked, err := s.c.Dialect.Read(o, ask.Nothing{})
+	asked, err := s.c.Dialect.Read(o, dialect.Nothing{})
 	switch {
 	case err != nil:
 		return unit.Unit{}, err
@@ -180,10 +181,6 @@ func (s *Server) unitOf(o object.Object) (unit.Unit, error) {
 	}
 	return asked.Units[0], nil
 }
-
-// afar reports whether a unit's objects live in another cluster. Its kubeconfig
-// was not looked for.
-func afar(u unit.Unit) bool { return u.Target.Kubeconfig != "" || u.Target.Err != nil }
 
 // sourceID returns the object of a unit's source.
 func (s *Server) sourceID(u unit.Unit) object.ID {

@@ -45,8 +45,9 @@ func (s *streams) leave(who string) {
 	}
 }
 
-// A page names by a turn what there was when it was made, and its stream begins with
-// what has changed since: that goes by no clock, and is not lost on the way.
+// turnOf returns by what turn a page names what there was when it was made. Its
+// stream begins with what has changed since: that goes by no clock, and is not lost on
+// the way.
 func turnOf(r *http.Request) int64 {
 	turn, _ := strconv.ParseInt(r.FormValue("turn"), 10, 64) // what is none is another one
 	return turn

@@ -200,7 +200,7 @@ func (s *Server) goBack(ctx context.Context, v *viewer, o object.Object, rev str
 	if err != nil {
 		return err
 	}
-	if afar(u) {
+	if ask.Afar(u) {
 		return &refusal{http.StatusConflict, "Its objects are in another cluster, which is not asked from here: " + s.rollbackCommand(o, rev) + " --no-plan does it."}
 	}
 	if err := s.maySource(ctx, v, u); err != nil {
@@ -214,7 +214,7 @@ func (s *Server) goBack(ctx context.Context, v *viewer, o object.Object, rev str
 	}
 	var refs dialect.Reader = asViewer{ctx, v}
 	if s.own() {
-		refs = ask.Nothing{}
+		refs = dialect.Nothing{}
 	}
 	home, err := s.desk(v).Home(ctx, o, refs)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sane-gitops/sane/ask"
+	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/render"
 	"github.com/sane-gitops/sane/source"
@@ -71,7 +72,7 @@ func (s state) String() string { return states[s].Name }
 func (s *Server) rowOf(o object.Object) *row {
 	c := ask.StandingOf(o)
 	x := &row{ID: o.ID(), Since: c.Since, Message: c.Message, Reason: c.Reason}
-	asked, err := s.c.Dialect.Read(o, ask.Nothing{})
+	asked, err := s.c.Dialect.Read(o, dialect.Nothing{})
 	switch {
 	case err != nil:
 		x.State, x.Message = failed, err.Error()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/source"
 )
@@ -113,7 +114,7 @@ func (s *Server) sourcePage(ctx context.Context, v *viewer, o object.Object, at 
 
 // feedOf returns what the object of a source asks for.
 func (s *Server) feedOf(o object.Object) (source.Feed, error) {
-	asked, err := s.c.Dialect.Read(o, ask.Nothing{})
+	asked, err := s.c.Dialect.Read(o, dialect.Nothing{})
 	switch {
 	case err != nil:
 		return source.Feed{}, err

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sane-gitops/sane/ask"
 	"github.com/sane-gitops/sane/cluster"
+	"github.com/sane-gitops/sane/dialect"
 	"github.com/sane-gitops/sane/digest"
 	"github.com/sane-gitops/sane/object"
 	"github.com/sane-gitops/sane/unit"
@@ -141,7 +142,7 @@ func (s *Server) unit(w http.ResponseWriter, r *http.Request, v *viewer, o objec
 func (s *Server) unitPage(ctx context.Context, v *viewer, o object.Object, u unit.Unit, at *url.URL) (*unitPage, error) {
 	id := o.ID()
 	p := &unitPage{
-		subject: s.subjectOf(v, o, at), History: s.history(o), Afar: afar(u),
+		subject: s.subjectOf(v, o, at), History: s.history(o), Afar: ask.Afar(u),
 	}
 	var answer *ask.Answer
 	var tree *ask.Node
@@ -253,7 +254,7 @@ func (s *Server) unitFacts(o object.Object, u unit.Unit, src object.Object) unit
 
 // urlOf returns where a source is, without what lets one in.
 func (s *Server) urlOf(src object.Object) string {
-	asked, err := s.c.Dialect.Read(src, ask.Nothing{})
+	asked, err := s.c.Dialect.Read(src, dialect.Nothing{})
 	if err != nil || len(asked.Feeds) == 0 {
 		return ""
 	}
@@ -427,7 +428,7 @@ func (s *Server) unitLive(w http.ResponseWriter, r *http.Request, v *viewer, o o
 	sels := []cluster.Selection{{Kind: o.ID().Kind, Namespace: o.Namespace(), Name: o.Name(), Metadata: true}}
 	src := s.sourceID(u)
 	sels = append(sels, cluster.Selection{Kind: src.Kind, Namespace: src.Namespace, Name: src.Name, Metadata: true})
-	if !afar(u) {
+	if !ask.Afar(u) {
 		sels = append(sels, s.selections(s.c.Dialect.RecallUnit(o).Owned.IDs())...)
 	}
 	around := func(ctx context.Context) (string, error) {

@@ -67,7 +67,7 @@ func (s *Server) planned(ctx context.Context, v *viewer, o object.Object, p *pla
 	if err != nil {
 		return err
 	}
-	if afar(u) {
+	if ask.Afar(u) {
 		return errors.New("its objects are in another cluster, which is not asked from here")
 	}
 	if err := s.maySource(ctx, v, u); err != nil {

@@ -106,17 +106,12 @@ func (f flux) ReadForeign(o object.Object) (dialect.Asked, error) {
 	if o.ID().Kind != Kustomization {
 		return dialect.Asked{Feeds: []source.Feed{artifact(o)}}, nil
 	}
-	u, err := f.kustomization(o, nobody{})
+	u, err := f.kustomization(o, dialect.Nothing{})
 	if err != nil {
 		return dialect.Asked{}, fmt.Errorf("flux: read %s: %w", o, err)
 	}
 	return dialect.Asked{Units: []unit.Unit{u}}, nil
 }
-
-// Nobody is asked: a [dialect.Reader] that finds nothing.
-type nobody struct{}
-
-func (nobody) Get(object.ID) (object.Object, bool, error) { return object.Object{}, false, nil }
 
 // decode fills a typed object with what o asks for; its status is left out.
 func decode(o object.Object, into any) error {

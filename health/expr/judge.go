@@ -99,8 +99,9 @@ func (j *Judge) Of(o object.Object) health.Verdict {
 	case outdated(o):
 		return health.Verdict{Status: health.Progressing, Why: "its controller has not seen its newest generation"}
 	}
+	body := o.WithFields().Body()
 	for _, t := range r {
-		is, err := t.holds(o.WithFields().Body())
+		is, err := t.holds(body)
 		if err != nil {
 			return health.Verdict{Status: health.Unknown, Why: err.Error()}
 		}

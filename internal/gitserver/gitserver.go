@@ -1,5 +1,5 @@
-// Package gitserver serves Git repositories on loopback: by HTTP, by SSH with the machine's sshd. It is for tests, for the
-// demo and for the benchmark.
+// Package gitserver serves Git repositories on loopback: by HTTP, and by SSH with
+// the machine's sshd. It is for tests, for the demo and for the benchmark.
 package gitserver
 
 import (

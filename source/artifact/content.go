@@ -39,6 +39,12 @@ func hasher(d digest.Digest) (hash.Hash, error) {
 	return h, nil
 }
 
+// total returns the digest of what h has seen, of the kind of another.
+func total(h hash.Hash, like digest.Digest) digest.Digest {
+	alg, _, _ := strings.Cut(string(like), ":")
+	return digest.Digest(alg + ":" + hex.EncodeToString(h.Sum(nil)))
+}
+
 // fill unpacks a tarball whose digest must be want. If it is another, that is
 // said before anything else that is wrong with it.
 func fill(w *unpack.Writer, body *bounded, want digest.Digest) error {
@@ -52,8 +58,7 @@ func fill(w *unpack.Writer, body *bounded, want digest.Digest) error {
 			return unpacked // it is not known to be another
 		}
 	}
-	alg, _, _ := strings.Cut(string(want), ":")
-	if got := digest.Digest(alg + ":" + hex.EncodeToString(h.Sum(nil))); got != want {
+	if got := total(h, want); got != want {
 		return fmt.Errorf("%w: its digest is %s, not %s as the artifact says; it may have been replaced", source.ErrContent, got, want)
 	}
 	return unpacked

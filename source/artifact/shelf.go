@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -146,9 +145,7 @@ func (s *Shelf) sum(name string) (digest.Digest, int64, error) {
 	return sum256(h), n, err
 }
 
-func sum256(h hash.Hash) digest.Digest {
-	return digest.Digest("sha256:" + hex.EncodeToString(h.Sum(nil)))
-}
+func sum256(h hash.Hash) digest.Digest { return total(h, "sha256") }
 
 // put returns the artifact of a snapshot, which it makes if there is none, or none
 // that is whole.
@@ -209,8 +206,7 @@ func copyOf(ctx context.Context, w io.Writer, p *source.Packed) error {
 	if _, err := io.Copy(io.MultiWriter(w, h), &bounded{body, p.Size, p.Size}); err != nil {
 		return err
 	}
-	alg, _, _ := strings.Cut(string(p.Digest), ":")
-	if got := digest.Digest(alg + ":" + hex.EncodeToString(h.Sum(nil))); got != p.Digest {
+	if got := total(h, p.Digest); got != p.Digest {
 		return fmt.Errorf("%w: its digest is %s, not %s", source.ErrContent, got, p.Digest)
 	}
 	return nil

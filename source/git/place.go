@@ -193,28 +193,37 @@ func (s *Source) errand(p place, polite bool) (*errand, error) {
 
 func (p place) http(e *errand, temp string, polite bool) error {
 	a := p.access
-	if strings.ContainsAny(a.Username+a.Password+a.Bearer, "\r\n\x00") {
-		return &failure{text: "the credentials hold a line break", kind: source.ErrAuth}
+	header, err := authorization(a)
+	if err != nil {
+		return err
 	}
-	header := ""
-	switch {
-	case a.Bearer != "":
-		header = "Authorization: Bearer " + a.Bearer
-	case a.Username+a.Password == "":
-	case polite:
+	if polite && header != "" && a.Bearer == "" {
+		header = ""
 		e.env = append(e.env, "SANE_USERNAME="+a.Username, "SANE_PASSWORD="+a.Password)
 		e.settings = append(e.settings, setting{"credential." + p.scheme + "://" + p.host + ".helper",
 			`!f() { printf 'username=%s\npassword=%s\n' "$SANE_USERNAME" "$SANE_PASSWORD"; }; f`})
-	default:
-		header = "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(a.Username+":"+a.Password))
 	}
 	if header != "" {
-		e.settings = append(e.settings, setting{"http.extraHeader", header}, setting{"http.followRedirects", "false"})
+		e.settings = append(e.settings, setting{"http.extraHeader", "Authorization: " + header}, setting{"http.followRedirects", "false"})
 	}
 	if err := p.tls(e, temp); err != nil {
 		return err
 	}
 	return p.proxy(e)
+}
+
+// authorization returns the header of that name by which HTTP lets in, or "" if it
+// takes none.
+func authorization(a source.Access) (string, error) {
+	switch {
+	case strings.ContainsAny(a.Username+a.Password+a.Bearer, "\r\n\x00"):
+		return "", &failure{text: "the credentials hold a line break", kind: source.ErrAuth}
+	case a.Bearer != "":
+		return "Bearer " + a.Bearer, nil
+	case a.Username+a.Password != "":
+		return "Basic " + base64.StdEncoding.EncodeToString([]byte(a.Username+":"+a.Password)), nil
+	}
+	return "", nil
 }
 
 // tls tells git whom to trust, and what to prove itself by.

@@ -3,7 +3,6 @@ package git
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -189,13 +188,12 @@ func (q query) send(method, path, wanted string, body []byte) ([]byte, error) {
 		req.Header.Set("Content-Type", "application/x-git-upload-pack-request")
 		req.Header.Set("Accept", wanted)
 	}
-	switch a := q.access; {
-	case strings.ContainsAny(a.Username+a.Password+a.Bearer, "\r\n\x00"):
-		return nil, errOdd
-	case a.Bearer != "":
-		req.Header.Set("Authorization", "Bearer "+a.Bearer)
-	case a.Username+a.Password != "":
-		req.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(a.Username+":"+a.Password)))
+	header, err := authorization(q.access)
+	if err != nil {
+		return nil, err
+	}
+	if header != "" {
+		req.Header.Set("Authorization", header)
 	}
 	resp, err := q.client.Do(req)
 	if err != nil {
